@@ -1,0 +1,3 @@
+module whyrss.demo
+
+go 1.21

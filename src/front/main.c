@@ -1,0 +1,87 @@
+/*
+ * The program's entry: looks at where the output goes, has the request run, writes what came back. Nothing else in
+ * this program prints or exits.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "front/run.h"
+
+/* A closed descriptor 0, 1 or 2 would be taken by the next file that is opened. */
+static void keep_standard_files(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0)
+			_exit(EXIT_FAILED);
+}
+
+static const char *env(const char *name)
+{
+	const char *s = getenv(name);
+
+	return s && *s ? s : NULL;
+}
+
+static struct outlet outlet_look(void)
+{
+	struct outlet o = {.terminal = isatty(STDOUT_FILENO) == 1, .term = env("TERM"), .no_color = env("NO_COLOR") != NULL};
+	struct winsize w;
+
+	o.locale = env("LC_ALL");
+	if (!o.locale)
+		o.locale = env("LC_CTYPE");
+	if (!o.locale)
+		o.locale = env("LANG");
+	if (o.terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0)
+		o.width = w.ws_col;
+	return o;
+}
+
+/* False and errno when not all of it could be written. */
+static bool write_all(int fd, const struct str *s)
+{
+	for (size_t done = 0; done < s->n;) {
+		ssize_t n = write(fd, s->s + done, s->n - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	struct str out = {0}, messages = {0};
+	struct outlet to;
+	struct request q;
+	struct err err = {0};
+	enum exit_code code;
+
+	signal(SIGPIPE, SIG_IGN);
+	keep_standard_files();
+	to = outlet_look();
+	if (request_parse(argc, argv, &q, &err)) {
+		code = request_run(&q, &to, &out, &messages);
+	} else {
+		message_add(&messages, &err);
+		code = EXIT_USAGE;
+	}
+	/* A reader that has seen enough, as head(1), is no failure. */
+	if (!write_all(STDOUT_FILENO, &out) && errno != EPIPE) {
+		str_addf(&messages, "whyrss: standard output: %s\n", strerror(errno));
+		code = EXIT_FAILED;
+	}
+	write_all(STDERR_FILENO, &messages);
+	str_free(&out);
+	str_free(&messages);
+	return code;
+}

@@ -1,0 +1,25 @@
+/* From what the user typed to a process: PIDs, names, and what is not a process. */
+#ifndef FRONT_OPEN_H
+#define FRONT_OPEN_H
+
+#include "target/target.h"
+#include "view/view.h"
+
+/** The Go processes of a machine, in PID order. */
+struct go_processes {
+	struct process_item *v;
+	uint32_t n;
+	uint32_t hidden; /* processes whose executable may not be looked at */
+};
+
+/** What the executable of a process was built with: false when it is not Go or can't be read. */
+bool go_process_check(int pid, struct arena *a, const char **ret_version);
+bool go_processes(struct arena *a, struct go_processes *ret, struct err *err);
+
+/**
+ * The PID that `word` means: a number, or the name of the only Go process of that name. Errors: ERR_NOT_GO (no such
+ * process, several, not Go), ERR_FORMAT (a core, profile, capture or URL: named as such).
+ */
+bool target_find(const char *word, struct arena *a, int *ret_pid, struct err *err);
+
+#endif

@@ -1,0 +1,87 @@
+/* From arguments to a request: which view, of what, with which options. Pure, so that a test can ask it anything. */
+#include <string.h>
+
+#include "front/run.h"
+
+static bool is_named(const struct view *v, const char *name)
+{
+	return v && !strcmp(v->name, name);
+}
+
+static bool unknown_view(const char *word, struct err *err)
+{
+	const char *names[N_VIEWS], *near;
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < N_VIEWS; i++)
+		if (!(VIEWS[i].flags & VIEW_HIDDEN))
+			names[n++] = VIEWS[i].name;
+	near = word_nearest(word, names, n);
+	if (near)
+		return err_set(err, ERR_USAGE, "%.40s: no such view; did you mean %s?", word, near);
+	return err_set(err, ERR_USAGE, "%.40s: no such view; whyrss help lists them", word);
+}
+
+static bool check_words(const struct request *q, uint32_t n_words, const char *extra, struct err *err)
+{
+	const struct view *v = q->view;
+	bool cgroup = option_set(&q->options, OPT_CGROUP);
+
+	if (n_words > 1)
+		return err_set(err, ERR_USAGE, "%.40s: one argument too many; see whyrss help %s", extra, v->name);
+	if (!(v->flags & VIEW_TARGET)) {
+		if (n_words && !*v->args)
+			return err_set(err, ERR_USAGE, "%s: takes no argument", v->name);
+		return true;
+	}
+	if (cgroup && n_words)
+		return err_set(err, ERR_USAGE, "%.40s: either TARGET or --cgroup, not both", extra);
+	if (!cgroup && !n_words)
+		return err_set(err, ERR_USAGE, "%s: TARGET is missing; give a PID or a process name, whyrss alone lists them",
+			       v->name);
+	return true;
+}
+
+bool request_parse(int argc, char *const *argv, struct request *ret, struct err *err)
+{
+	struct request q = {0};
+	struct arguments args;
+	const char *word;
+	uint32_t at = 0;
+
+	if (!arguments_parse(argc, argv, &args, err))
+		return false;
+	q.options = args.options;
+	if (args.n_words)
+		q.view = view_find(args.words[0]);
+	if (q.view)
+		at = 1;
+	else if (args.n_words > 1)
+		return unknown_view(args.words[0], err);
+	else
+		q.view = &VIEWS[args.n_words || option_set(&q.options, OPT_CGROUP) ? VIEW_ID_LEDGER : VIEW_ID_PROCESSES];
+
+	word = at < args.n_words ? args.words[at] : NULL;
+	if (option_set(&q.options, OPT_VERSION) || option_set(&q.options, OPT_HELP)) {
+		*ret = q; /* whatever else is there */
+		if (!at)
+			ret->view = NULL;
+		return true;
+	}
+	if (!check_words(&q, args.n_words - at, args.n_words - at > 1 ? args.words[at + 1] : word, err))
+		return false;
+	if (word && !*word)
+		return err_set(err, ERR_USAGE, "TARGET is empty; give a PID or a process name");
+	if (q.view->flags & VIEW_TARGET)
+		q.target = word;
+	else
+		q.word = word;
+	if (is_named(q.view, "help") && word && !view_find(word))
+		return unknown_view(word, err);
+	if (option_set(&q.options, OPT_JSON) && option_set(&q.options, OPT_CSV))
+		return err_set(err, ERR_USAGE, "--json and --csv: take one of them");
+	if (!view_check(q.view, &q.options, err))
+		return false;
+	*ret = q;
+	return true;
+}

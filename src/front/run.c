@@ -1,0 +1,325 @@
+/*
+ * Runs a request: opens the target, reads a snapshot of no more than the view needs, asks the view, renders. Prints
+ * nothing itself: main.c writes what comes back.
+ */
+#include "front/run.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "base/unit.h"
+#include "front/help.h"
+#include "front/open.h"
+#include "goruntime/goruntime.h"
+
+#define PIPE_WIDTH 100U
+#define WIDTH_MIN  40U
+#define WIDTH_MAX  1000U
+
+struct text_style style_choose(const struct outlet *out, const struct options *o)
+{
+	struct text_style s = {.width = out->width, .cut = out->terminal, .all = option_set(o, OPT_ALL), .utf8 = true};
+	const char *charset = out->locale ? strchr(out->locale, '.') : NULL;
+	bool dumb = out->term && !strcmp(out->term, "dumb");
+
+	if (!out->terminal || !s.width)
+		s.width = PIPE_WIDTH;
+	if (option_set(o, OPT_WIDTH)) {
+		s.width = (uint32_t)MIN(o->v[OPT_WIDTH].number, (uint64_t)WIDTH_MAX);
+		s.cut = true;
+	}
+	s.width = MAX(s.width, WIDTH_MIN);
+	switch ((enum option_color)o->v[OPT_COLOR].choice) {
+	case COLOR_AUTO:
+		s.colour = out->terminal && !out->no_color && !dumb;
+		break;
+	case COLOR_ALWAYS:
+		s.colour = true;
+		break;
+	case COLOR_NEVER:
+		break;
+	}
+	/* Without a locale, as in most containers, terminals are UTF-8 all the same. */
+	if (charset)
+		s.utf8 = !strncasecmp(charset, ".utf-8", 6) || !strncasecmp(charset, ".utf8", 5);
+	else if (out->locale)
+		s.utf8 = strcmp(out->locale, "C") && strcmp(out->locale, "POSIX");
+	return s;
+}
+
+void message_add(struct str *messages, const struct err *err)
+{
+	str_add(messages, "whyrss: ");
+	str_add_plain(messages, err->msg);
+	if (err->kind == ERR_NOT_GO && !strstr(err->msg, "whyrss alone") && !strstr(err->msg, "give one"))
+		str_add(messages, "; whyrss alone lists the Go processes");
+	str_add(messages, "\n");
+}
+
+/* --- timings for --verbose --- */
+
+enum phase { PHASE_OPEN, PHASE_FACTS, PHASE_SESSION, PHASE_SNAPSHOT, PHASE_VIEW, PHASE_RENDER, PHASES };
+
+struct stopwatch {
+	int64_t at;
+	int64_t took[PHASES];
+};
+
+static int64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void lap(struct stopwatch *w, enum phase p)
+{
+	int64_t t = now();
+
+	w->took[p] += t - w->at;
+	w->at = t;
+}
+
+static void add_verbose(struct str *to, const struct stopwatch *w, const struct target_stats *st,
+			const struct snapshot *s)
+{
+	static const char *const names[PHASES] = {"open", "facts", "session", "snapshot", "view", "render"};
+	char bytes_read[UNIT_TEXT], zeros[UNIT_TEXT], file[UNIT_TEXT];
+
+	str_add(to, "whyrss:");
+	for (unsigned i = 0; i < PHASES; i++)
+		str_addf(to, "%s %s %.1f ms", i ? "," : "", names[i], (double)w->took[i] / 1e6);
+	str_addf(to, "\nwhyrss: %llu reads, %s of memory, %s of zeros not read, %s from files, %llu reads of swapped pages\n",
+		 (unsigned long long)st->reads, unit_bytes(bytes_read, st->bytes_read), unit_bytes(zeros, st->zero_fills),
+		 unit_bytes(file, st->file_bytes), (unsigned long long)st->swapped_reads);
+	str_addf(to, "whyrss: layout %s; %u spans, %u goroutines, %u mappings, %u threads; residency from %s\n",
+		 s->layout_from ? s->layout_from : "unknown", s->heap.n_spans, s->n_goroutines, s->os->n_maps,
+		 s->os->n_threads,
+		 (const char *const[]){"nothing", "PAGEMAP_SCAN", "pagemap", "smaps"}[s->os->residency]);
+}
+
+/* --- one answer --- */
+
+static bool add_report(const struct request *q, const struct outlet *to, const struct report *r, struct str *out,
+		       struct err *err)
+{
+	struct text_style style = style_choose(to, &q->options);
+
+	if (option_set(&q->options, OPT_JSON)) {
+		render_json(out, &r->json, to->terminal);
+		str_add(out, "\n");
+		return true;
+	}
+	if (option_set(&q->options, OPT_CSV)) {
+		if (!render_csv(out, r))
+			return err_set(err, ERR_USAGE, "%s: has no table for --csv; take --json", q->view->name);
+		return true;
+	}
+	if (out->n)
+		str_add(out, "\n"); /* between the processes of a cgroup */
+	render_text(out, r, &style);
+	return true;
+}
+
+static void cleanup_target(struct target **t)
+{
+	target_close(*t);
+}
+
+static void cleanup_snapshot(struct snapshot *s)
+{
+	snapshot_free(s);
+}
+
+static void cleanup_session(struct go_session **g)
+{
+	if (*g)
+		go_close(*g);
+}
+
+static enum exit_code run_pid(const struct request *q, const struct outlet *to, int pid, struct str *out,
+			      struct str *messages)
+{
+	CLEANUP(arena_free) struct arena session = {0}, answer = {0};
+	CLEANUP(cleanup_snapshot) struct snapshot snap = {0};
+	CLEANUP(cleanup_target) struct target *t = NULL;
+	CLEANUP(cleanup_session) struct go_session *g = NULL;
+	const struct live_options live = {
+		.freeze = option_set(&q->options, OPT_FREEZE),
+		.pss = option_set(&q->options, OPT_PSS),
+	};
+	struct stopwatch w = {.at = now()};
+	struct subject subject = {.s = &snap};
+	int64_t began = w.at;
+	struct report r;
+	struct err err = {0};
+
+	arena_init(&session, 0);
+	arena_init(&answer, 0);
+	if (!live_open(pid, &live, &t, &err))
+		goto failed;
+	lap(&w, PHASE_OPEN);
+	if (!target_facts(t, &session, &err))
+		goto failed;
+	lap(&w, PHASE_FACTS);
+	if (!go_open(t, &session, &g, &err))
+		goto failed;
+	lap(&w, PHASE_SESSION);
+	if (!go_snapshot(g, q->view->needs, &snap, &err))
+		goto failed;
+	target_thaw(t);
+	lap(&w, PHASE_SNAPSHOT);
+	snap.read.took_ns = w.at - began;
+	snap.read.stopped_ns = t->stopped_ns;
+	subject.target = arena_printf(&answer, "%d", pid);
+	if (!q->view->run(&subject, &q->options, &answer, &r, &err))
+		goto failed;
+	lap(&w, PHASE_VIEW);
+	if (!add_report(q, to, &r, out, &err))
+		goto failed;
+	lap(&w, PHASE_RENDER);
+	if (option_set(&q->options, OPT_VERBOSE))
+		add_verbose(messages, &w, &t->stats, &snap);
+	return r.partial ? EXIT_PARTIAL : EXIT_ANSWERED;
+failed:
+	message_add(messages, &err);
+	return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
+}
+
+/* Each Go process of a cgroup; JSON gives one document a line. */
+static enum exit_code run_cgroup(const struct request *q, const struct outlet *to, struct str *out,
+				 struct str *messages)
+{
+	CLEANUP(arena_free) struct arena a = {0};
+	const char *path = q->options.v[OPT_CGROUP].text, *version;
+	struct outlet plain = *to;
+	uint32_t n, answered = 0, failed = 0, partial = 0;
+	struct err err = {0};
+	int *pids;
+
+	arena_init(&a, 0);
+	if (!cgroup_pids(&(struct live_options){0}, path, &a, &pids, &n, &err)) {
+		message_add(messages, &err);
+		return EXIT_FAILED;
+	}
+	if (option_set(&q->options, OPT_JSON))
+		plain.terminal = false;
+	for (uint32_t i = 0; i < n; i++) {
+		enum exit_code code;
+
+		if (!go_process_check(pids[i], &a, &version))
+			continue;
+		code = run_pid(q, &plain, pids[i], out, messages);
+		if (code == EXIT_USAGE)
+			return code;
+		answered += code != EXIT_FAILED;
+		failed += code == EXIT_FAILED;
+		partial += code == EXIT_PARTIAL;
+	}
+	if (!answered && !failed) {
+		err_set(&err, ERR_NOT_GO, "--cgroup %.120s: no Go process among its %u; give the path as /proc/PID/cgroup shows it",
+			path, n);
+		str_add(messages, "whyrss: ");
+		str_add_plain(messages, err.msg);
+		str_add(messages, "\n");
+	}
+	if (!answered)
+		return EXIT_FAILED;
+	return failed || partial ? EXIT_PARTIAL : EXIT_ANSWERED;
+}
+
+static enum exit_code run_processes(const struct request *q, const struct outlet *to, struct str *out,
+				    struct str *messages)
+{
+	CLEANUP(arena_free) struct arena a = {0};
+	struct go_processes all;
+	struct subject subject = {0};
+	struct report r;
+	struct err err = {0};
+
+	arena_init(&a, 0);
+	if (!go_processes(&a, &all, &err)) {
+		message_add(messages, &err);
+		return EXIT_FAILED;
+	}
+	subject = (struct subject){.processes = all.v, .n_processes = all.n, .n_hidden = all.hidden};
+	if (q->view->run(&subject, &q->options, &a, &r, &err) && add_report(q, to, &r, out, &err))
+		return EXIT_ANSWERED;
+	message_add(messages, &err);
+	return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static enum exit_code run_help(const struct request *q, const struct view *v, const struct outlet *to,
+			       struct str *out, struct str *messages)
+{
+	CLEANUP(arena_free) struct arena a = {0};
+	struct report r;
+	struct err err = {0};
+
+	arena_init(&a, 0);
+	help_report(&a, v, &r);
+	if (add_report(q, to, &r, out, &err))
+		return EXIT_ANSWERED;
+	message_add(messages, &err);
+	return EXIT_USAGE;
+}
+
+/* help, completion, man, reference: views that front/ answers. */
+static enum exit_code run_own(const struct request *q, const struct outlet *to, struct str *out,
+			      struct str *messages)
+{
+	enum view_id id = (enum view_id)(q->view - VIEWS);
+	struct err err = {0};
+
+	switch (id) {
+	case VIEW_ID_HELP:
+		return run_help(q, q->word ? view_find(q->word) : NULL, to, out, messages);
+	case VIEW_ID_MAN:
+		help_man(out);
+		return EXIT_ANSWERED;
+	case VIEW_ID_COMPLETION:
+		if (q->word && help_completion(out, q->word))
+			return EXIT_ANSWERED;
+		err_set(&err, ERR_USAGE, "completion: %.40s: not a shell that is known; give bash, zsh or fish",
+			q->word ? q->word : "nothing");
+		break;
+	case VIEW_ID_REFERENCE:
+		if (q->word && help_reference(out, q->word))
+			return EXIT_ANSWERED;
+		err_set(&err, ERR_USAGE, "reference: give command-line, ledger or memstats");
+		break;
+	default:
+		err_set(&err, ERR_USAGE, "%s: nothing answers this", q->view->name);
+	}
+	message_add(messages, &err);
+	return EXIT_USAGE;
+}
+
+enum exit_code request_run(const struct request *q, const struct outlet *to, struct str *out, struct str *messages)
+{
+	CLEANUP(arena_free) struct arena a = {0};
+	struct err err = {0};
+	int pid;
+
+	arena_init(&a, 0);
+	if (option_set(&q->options, OPT_VERSION)) {
+		str_add(out, "whyrss " WHYRSS_VERSION "\n");
+		return EXIT_ANSWERED;
+	}
+	if (option_set(&q->options, OPT_HELP))
+		return run_help(q, q->view, to, out, messages);
+	if (!q->view->run)
+		return run_own(q, to, out, messages);
+	if (!(q->view->flags & VIEW_TARGET))
+		return run_processes(q, to, out, messages);
+	if (option_set(&q->options, OPT_CGROUP))
+		return run_cgroup(q, to, out, messages);
+	if (!target_find(q->target, &a, &pid, &err)) {
+		message_add(messages, &err);
+		return EXIT_FAILED;
+	}
+	return run_pid(q, to, pid, out, messages);
+}

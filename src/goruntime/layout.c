@@ -1,0 +1,276 @@
+/*
+ * Where each Go release keeps its runtime's fields. Records, written by tools/record-layouts from
+ * the DWARF of one small program a release, serve the binaries that have no DWARF; a binary's own
+ * DWARF answers for every other release. Looks nothing up in a process: whether a layout fits the
+ * memory that is read is checked where that memory is read.
+ */
+#include "goruntime/layout.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "image/dwarf.h"
+
+const struct field_row FIELD_ROWS[] = {
+#define REQUIRED true
+#define OPTIONAL false
+#define FIELD(id, type, paths, need) {#id, type, paths, need},
+#include "goruntime/fields.def"
+#undef FIELD
+};
+const uint32_t N_FIELD_ROWS = ARRAY_LEN(FIELD_ROWS);
+
+const struct symbol_row SYMBOL_ROWS[] = {
+#define SYMBOL(id, names, need) {#id, names, need},
+#include "goruntime/symbols.def"
+#undef SYMBOL
+#undef REQUIRED
+#undef OPTIONAL
+};
+const uint32_t N_SYMBOL_ROWS = ARRAY_LEN(SYMBOL_ROWS);
+
+enum field_index {
+#define FIELD(id, type, paths, need) AT_##id,
+#include "goruntime/fields.def"
+#undef FIELD
+	N_FIELDS
+};
+
+#define FIRST_FIELD offsetof(struct layout, mheap_size)
+static_assert(sizeof(struct layout) - FIRST_FIELD >= N_FIELDS * sizeof(struct field), "fields");
+static_assert(offsetof(struct layout, mheap_sweepgen) - FIRST_FIELD == sizeof(struct field), "packed");
+static_assert(sizeof(struct symbols) == ARRAY_LEN(SYMBOL_ROWS) * sizeof(taddr), "symbols");
+
+struct field *layout_fields(struct layout *l)
+{
+	return &l->mheap_size;
+}
+
+taddr *symbols_array(struct symbols *s)
+{
+	return &s->mheap;
+}
+
+/* -- records --------------------------------------------------------------------------------- */
+
+/* A field that differs from the layout that a record builds on; width 0: it has no such field. */
+struct change {
+	uint16_t field;
+	uint32_t off, width;
+};
+
+/* A layout: the changes against an earlier record, or against nothing when base is -1. */
+struct record {
+	const struct change *changes;
+	uint32_t n;
+	int base;
+};
+
+/* The releases go1.MINOR.FIRST to go1.MINOR.LAST, with an experiment or "" for none, have RECORDS[record]. */
+struct served {
+	int minor, first, last;
+	const char *experiment;
+	int record;
+};
+
+#ifndef LAYOUT_WITHOUT_RECORDS /* tools/layoutdump must build while the records don't fit fields.def */
+#define AT(id, off, width) {AT_##id, off, width},
+#define RECORD(name, base) {name, ARRAY_LEN(name), base},
+#include "goruntime/layouts/records.inc"
+#undef AT
+#undef RECORD
+#else
+static const struct record RECORDS[] = {{NULL, 0, -1}};
+static const struct served SERVED[] = {{0, 0, -1, "", 0}};
+#endif
+
+static void record_apply(int index, struct field *fields)
+{
+	const struct record *r = &RECORDS[index];
+
+	if (r->base >= 0)
+		record_apply(r->base, fields);
+	for (uint32_t i = 0; i < r->n; i++)
+		fields[r->changes[i].field] = (struct field){r->changes[i].off, r->changes[i].width};
+}
+
+static void served_take(const struct served *s, enum layout_source source, struct layout *ret)
+{
+	const char *x = s->experiment[0] ? " X:" : "";
+
+	*ret = (struct layout){.source = source};
+	if (s->first == s->last)
+		snprintf(ret->recorded_as, sizeof(ret->recorded_as), "go1.%d.%d%s%s", s->minor, s->first, x,
+		         s->experiment);
+	else
+		snprintf(ret->recorded_as, sizeof(ret->recorded_as), "go1.%d.%d–go1.%d.%d%s%s", s->minor,
+		         s->first, s->minor, s->last, x, s->experiment);
+	record_apply(s->record, layout_fields(ret));
+}
+
+/* Whether a comma-separated list has the name. */
+static bool list_has(const char *list, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *s = list; *s; s += strcspn(s, ","), s += *s == ',')
+		if (strcspn(s, ",") == n && strncmp(s, name, n) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Whether a row is about the release's experiments: the ones that have records of their own move
+ * something, all others don't. Two of them at once were never recorded.
+ */
+static bool experiments_fit(const struct served *s, const struct go_release *r)
+{
+	if (s->experiment[0])
+		return list_has(r->experiments, s->experiment);
+	for (size_t i = 0; i < ARRAY_LEN(SERVED); i++)
+		if (SERVED[i].minor == s->minor && SERVED[i].experiment[0] &&
+		    list_has(r->experiments, SERVED[i].experiment))
+			return false;
+	return true;
+}
+
+bool layout_recorded(const struct go_release *r, struct layout *ret)
+{
+	if (r->major != 1 || r->patch < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(SERVED); i++) {
+		const struct served *s = &SERVED[i];
+
+		if (s->minor != r->minor || r->patch < s->first || r->patch > s->last)
+			continue;
+		if (!experiments_fit(s, r))
+			continue;
+		served_take(s, LAYOUT_RECORDED, ret);
+		return true;
+	}
+	return false;
+}
+
+bool layout_nearest(const struct go_release *r, struct layout *ret)
+{
+	/* What comes before a .0 (rc, beta, devel) is nearest to that .0, when it is recorded. */
+	int64_t want = r->minor * (int64_t)INT_MAX + MAX(r->patch, 0);
+	const struct served *below = NULL, *above = NULL;
+	int64_t below_at = -1, above_at = INT64_MAX;
+
+	if (r->major != 1)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(SERVED); i++) {
+		const struct served *s = &SERVED[i];
+		int64_t first = s->minor * (int64_t)INT_MAX + s->first;
+		int64_t last = s->minor * (int64_t)INT_MAX + s->last;
+
+		if (s->first > s->last || !experiments_fit(s, r))
+			continue;
+		if (first <= want && MIN(last, want) > below_at) {
+			below = s;
+			below_at = MIN(last, want);
+		}
+		if (first > want && first < above_at) {
+			above = s;
+			above_at = first;
+		}
+	}
+	if (!below && !above)
+		return false;
+	served_take(below ? below : above, LAYOUT_NEAREST, ret);
+	return true;
+}
+
+/* -- DWARF ----------------------------------------------------------------------------------- */
+
+bool layout_dwarf(int elf_fd, struct layout *ret, struct err *err)
+{
+	struct dwarf_query q[N_FIELDS];
+	struct layout l = {.source = LAYOUT_DWARF};
+	struct field *fields = layout_fields(&l);
+
+	for (uint32_t i = 0; i < N_FIELDS; i++)
+		q[i] = (struct dwarf_query){.type = FIELD_ROWS[i].type, .paths = FIELD_ROWS[i].paths};
+	if (!dwarf_resolve(elf_fd, q, N_FIELDS, err))
+		return false;
+	for (uint32_t i = 0; i < N_FIELDS; i++) {
+		const char *paths = q[i].paths;
+
+		if (q[i].found)
+			fields[i] = (struct field){q[i].off, q[i].width};
+		else if (FIELD_ROWS[i].required)
+			return err_set(err, ERR_RELEASE, "its runtime has no %s%s%.*s",
+			               q[i].type + (str_starts(q[i].type, "var:") ? 4 : 0),
+			               paths[0] ? "." : "", (int)strcspn(paths, "|"), paths);
+	}
+	*ret = l;
+	return true;
+}
+
+/* -- releases -------------------------------------------------------------------------------- */
+
+/* A number of at most 6 digits; -1 when there is none. */
+static int number(const char **at)
+{
+	uint64_t v;
+
+	if (**at < '0' || **at > '9' || !str_u64(at, false, &v) || v > 999999)
+		return -1;
+	return (int)v;
+}
+
+/* Copies the list behind " X:", or, as Go 1.26 and later word it, "-X:". */
+static void experiments_parse(const char *text, char *to, size_t size)
+{
+	for (const char *s = strstr(text, "X:"); s; s = strstr(s + 1, "X:")) {
+		size_t n = strcspn(s + 2, " )\t");
+
+		if (s == text || (s[-1] != ' ' && s[-1] != '-'))
+			continue;
+		snprintf(to, size, "%.*s", (int)MIN(n, size - 1), s + 2);
+		return;
+	}
+}
+
+bool go_release_parse(const char *text, struct go_release *ret)
+{
+	struct go_release r = {.patch = -1};
+	const char *s = text;
+	size_t n;
+
+	if (str_starts(s, "devel "))
+		s += 6;
+	if (!str_starts(s, "go"))
+		return false;
+	s += 2;
+	r.major = number(&s);
+	if (r.major < 1 || *s++ != '.')
+		return false;
+	r.minor = number(&s);
+	if (r.minor < 0)
+		return false;
+	if (*s == '.') {
+		s++;
+		r.patch = number(&s);
+		if (r.patch < 0)
+			return false;
+	} else if (s != text && !str_starts(text, "devel ") && !str_starts(s, "-devel") &&
+	           (*s == '\0' || *s == ' ' || *s == '-')) {
+		r.patch = 0; /* "go1.20": the first of a series had no number before 1.21 */
+	}
+	/* Behind the number: an end, a distribution's suffix, or "rc1" and "beta1". */
+	if (*s && !strchr(" -+rb", *s))
+		return false;
+	if (*s && r.patch >= 0 && !strchr(" -+", *s))
+		return false;
+
+	for (n = 0; text[n] && n < sizeof(r.text) - 1; n++)
+		r.text[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+	experiments_parse(r.text, r.experiments, sizeof(r.experiments));
+	*ret = r;
+	return true;
+}

@@ -1,0 +1,263 @@
+/*
+ * Finds the Go program in a process: which mapped files are Go, the main one's symbols, its release, its layout.
+ * The layout is the one recorded for exactly this release, else DWARF's, else the nearest record's; whichever it
+ * is, it is believed only when the runtime's own sizes agree with it (mheap_.spanalloc.size and its like).
+ */
+#include "goruntime/rt.h"
+
+#include <elf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_IMAGES 512U
+
+static void session_note(struct go_session *g, const char *text)
+{
+	const char **v = ARENA_ARRAY(g->mem, const char *, g->n_session_notes + 1);
+	if (g->n_session_notes > 0)
+		memcpy(v, g->session_notes, g->n_session_notes * sizeof *v);
+	v[g->n_session_notes++] = text;
+	g->session_notes = v;
+}
+
+static struct image_file *image_of(struct go_session *g, const struct mapping *m)
+{
+	for (uint32_t i = 0; i < g->n_images; i++) {
+		if (g->images[i].dev == m->dev && g->images[i].inode == m->inode)
+			return &g->images[i];
+	}
+	return NULL;
+}
+
+/** The load bias by which a segment came to lie at this mapping; false when no segment did. */
+static bool image_bias(const struct elf_image *e, const struct mapping *m, taddr *ret)
+{
+	for (uint32_t i = 0; i < e->n_segments; i++) {
+		const struct elf_segment *s = &e->segments[i];
+		if (!s->executable || m->offset < round_down(s->offset, OS_PAGE) || m->offset >= s->offset + s->file_size)
+			continue;
+		*ret = m->start - m->offset - (s->addr - s->offset);
+		return true;
+	}
+	return false;
+}
+
+static void image_ranges(struct go_session *g, struct image_file *f, const struct elf_image *e)
+{
+	f->ranges = ARENA_ARRAY(g->mem, struct image_range, e->n_segments);
+	for (uint32_t i = 0; i < e->n_segments; i++) {
+		const struct elf_segment *s = &e->segments[i];
+		taddr start = f->bias + s->addr, end = start + s->mem_size;
+		if (end < start || s->mem_size > (bytes)1 << 46)
+			continue;
+		f->ranges[f->n_ranges++] = (struct image_range){.start = round_down(start, OS_PAGE), .end = round_up(end, OS_PAGE),
+			.part = s->executable ? IMAGE_TEXT : s->writable ? IMAGE_DATA : IMAGE_RODATA};
+	}
+}
+
+/** Looks at every file that is mapped as code. */
+static bool find_images(struct go_session *g, struct err *err)
+{
+	const struct os_facts *os = g->t->os;
+	g->images = ARENA_ARRAY(g->mem, struct image_file, MAX_IMAGES);
+	struct err why = {0};
+	for (uint32_t i = 0; i < os->n_maps && g->n_images < MAX_IMAGES; i++) {
+		const struct mapping *m = &os->maps[i];
+		if (!(m->flags & MAP_EXEC) || !(m->flags & (MAP_FILE | MAP_SHMEM)) || m->inode == 0 || image_of(g, m) != NULL)
+			continue;
+		struct image_file *f = &g->images[g->n_images];
+		*f = (struct image_file){.path = m->path, .dev = m->dev, .inode = m->inode, .version = ""};
+		CLEANUP(cleanup_fd) int fd = g->t->ops->open_file(g->t, m, &why);
+		struct elf_image e;
+		if (fd < 0 || !elf_open(fd, g->mem, &e, &why))
+			continue;
+		struct go_buildinfo info = {0};
+		if (e.machine != EM_X86_64 || !e.little64) {
+			elf_close(&e);
+			return err_set(err, ERR_RELEASE, "%s is built for another architecture: whyrss reads amd64 only", m->path);
+		}
+		if (image_bias(&e, m, &f->bias)) {
+			image_ranges(g, f, &e);
+			if (go_buildinfo_read(&e, g->mem, &info, NULL) && info.found) {
+				const char *mheap = "runtime.mheap_";
+				taddr at = 0;
+				if (e.has_symtab)
+					elf_symbols(&e, &mheap, 1, &at, NULL);
+				f->go = true;
+				f->own_runtime = !e.has_symtab || at != 0;
+				f->version = info.version;
+				if (strcmp(m->path, os->exe) == 0 || g->main == NULL) {
+					g->cgo = info.cgo || e.has_interp;
+					g->stripped = !e.has_symtab;
+				}
+			}
+			if (strcmp(m->path, os->exe) == 0 && f->go)
+				g->main = f;
+			g->n_images++;
+		}
+		elf_close(&e);
+	}
+	/* a Go library inside a C, Python or Java process */
+	for (uint32_t i = 0; i < g->n_images && g->main == NULL; i++) {
+		if (g->images[i].go)
+			g->main = &g->images[i];
+	}
+	if (g->main != NULL)
+		return true;
+	if (g->n_images == 0 && why.kind != ERR_NONE) {
+		*err = why;
+		return err_in(err, "the executable of process %d can't be read", os->pid);
+	}
+	return err_set(err, ERR_NOT_GO, "process %d (%s) is not a Go program: none of its %u mapped programs and libraries has Go build information",
+		os->pid, os->comm, g->n_images);
+}
+
+static const struct mapping *main_mapping(const struct go_session *g)
+{
+	for (uint32_t i = 0; i < g->t->os->n_maps; i++) {
+		const struct mapping *m = &g->t->os->maps[i];
+		if (m->dev == g->main->dev && m->inode == g->main->inode && m->flags & MAP_EXEC)
+			return m;
+	}
+	return NULL;
+}
+
+static bool read_symbols(struct go_session *g, const struct elf_image *e, uint64_t *size, struct err *err)
+{
+	const char **names = ARENA_ARRAY(g->mem, const char *, N_SYMBOL_ROWS);
+	taddr *value = symbols_array(&g->sym);
+	for (uint32_t i = 0; i < N_SYMBOL_ROWS; i++)
+		names[i] = SYMBOL_ROWS[i].names;
+	elf_symbols(e, names, N_SYMBOL_ROWS, value, size);
+	for (uint32_t i = 0; i < N_SYMBOL_ROWS; i++) {
+		if (value[i] != 0)
+			value[i] += g->main->bias;
+		else if (SYMBOL_ROWS[i].required && g->stripped)
+			return err_set(err, ERR_RELEASE, "%s is stripped of its symbol table: the runtime's variables can't be found yet",
+				g->main->path);
+		else if (SYMBOL_ROWS[i].required)
+			return err_set(err, ERR_RELEASE, "%s has no symbol %s: not a release of Go that is known", g->main->path,
+				SYMBOL_ROWS[i].names);
+	}
+	return true;
+}
+
+/** The runtime says how large its structs are: does the layout agree? */
+static bool layout_checks(struct go_session *g, const struct layout *l, struct err *err)
+{
+	const struct {
+		const char *name;
+		struct field where;
+		uint32_t size;
+	} v[] = {
+		{"mspan", l->mheap_spanalloc_size, l->mspan_size.width},
+		{"mcache", l->mheap_cachealloc_size, l->mcache_size.width},
+		{"specialprofile", l->mheap_specialprofilealloc_size, l->specialprofile_size.width},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		uint64_t said;
+		if (!mem_uint(g->t, g->sym.mheap + v[i].where.off, v[i].where.width, &said, err))
+			return err_in(err, "mheap_");
+		if (said != v[i].size)
+			return err_set(err, ERR_RELEASE, "%s is %llu bytes here and %u in the layout", v[i].name,
+				(unsigned long long)said, v[i].size);
+	}
+	return true;
+}
+
+static bool choose_layout(struct go_session *g, int fd, struct err *err)
+{
+	struct err why = {0}, dwarf = {0};
+	struct layout *l = &g->layout;
+	if (layout_recorded(&g->release, l)) {
+		if (layout_checks(g, l, &why)) {
+			g->layout_from = arena_printf(g->mem, "recorded for %s", l->recorded_as);
+			return true;
+		}
+		session_note(g, arena_printf(g->mem, "the layout recorded for %s does not fit this build: %s", g->release.text, why.msg));
+	}
+	if (layout_dwarf(fd, l, &dwarf) && layout_checks(g, l, &dwarf)) {
+		g->layout_from = "DWARF";
+		return true;
+	}
+	if (layout_nearest(&g->release, l) && layout_checks(g, l, &why)) {
+		g->layout_from = arena_printf(g->mem, "nearest record, %s", l->recorded_as);
+		session_note(g, arena_printf(g->mem, "%s has no recorded layout (%s): read with that of %s, whose checks pass",
+			g->release.text, dwarf.msg, l->recorded_as));
+		return true;
+	}
+	return err_set(err, ERR_RELEASE, "%s: no layout fits: %s; DWARF: %s", g->release.text,
+		why.kind != ERR_NONE ? why.msg : "no record", dwarf.msg);
+}
+
+static void read_wait_reasons(struct go_session *g, uint64_t size)
+{
+	uint32_t n = (uint32_t)MIN(size / 16, 128);
+	struct {
+		uint64_t ptr, len;
+	} v[128];
+	if (g->sym.waitReasonStrings == 0 || n == 0 || target_read(g->t, g->sym.waitReasonStrings, v, n * 16) != n * 16)
+		return;
+	const char **names = ARENA_ARRAY(g->mem, const char *, n);
+	for (uint32_t i = 0; i < n; i++) {
+		char *s = NULL;
+		names[i] = mem_string(g->t, v[i].ptr, v[i].len, 64, g->mem, &s, NULL) ? s : "";
+	}
+	g->wait_reasons = names;
+	g->n_wait_reasons = n;
+}
+
+/** runtime.buildVersion of the running program; the file's build info where that can't be read. */
+static bool read_release(struct go_session *g, struct err *err)
+{
+	struct {
+		uint64_t ptr, len;
+	} word;
+	char *text = NULL;
+	if (g->sym.buildVersion == 0 || target_read(g->t, g->sym.buildVersion, &word, sizeof word) != sizeof word ||
+	    !mem_string(g->t, word.ptr, word.len, 90, g->mem, &text, NULL) || !go_release_parse(text, &g->release)) {
+		if (!go_release_parse(g->main->version, &g->release))
+			return err_set(err, ERR_RELEASE, "%s says that it was built by “%.60s”, which is no Go release",
+				g->main->path, g->main->version);
+	}
+	if (g->release.major != 1 || g->release.minor < 18)
+		return err_set(err, ERR_RELEASE, "%s is older than Go 1.18", g->release.text);
+	return true;
+}
+
+bool go_open(struct target *t, struct arena *session, struct go_session **ret, struct err *err)
+{
+	struct go_session *g = ARENA_NEW(session, struct go_session);
+	g->t = t;
+	g->mem = session;
+	g->main_fd = -1;
+	if (!find_images(g, err))
+		return false;
+	const struct mapping *m = main_mapping(g);
+	CLEANUP(cleanup_fd) int fd = m != NULL ? t->ops->open_file(t, m, err) : -1;
+	struct elf_image e;
+	if (fd < 0 || !elf_open(fd, session, &e, err))
+		return err_in(err, "%s", g->main->path);
+	g->stripped = !e.has_symtab;
+	uint64_t *size = ARENA_ARRAY(session, uint64_t, N_SYMBOL_ROWS);
+	bool ok = read_symbols(g, &e, size, err);
+	elf_close(&e);
+	if (!ok || !read_release(g, err) || !choose_layout(g, fd, err))
+		return false;
+	for (uint32_t i = 0; i < N_SYMBOL_ROWS; i++) {
+		if (strcmp(SYMBOL_ROWS[i].id, "waitReasonStrings") == 0)
+			read_wait_reasons(g, size[i]);
+	}
+	uint64_t iscgo = 0;
+	if (g->sym.iscgo != 0 && mem_uint(t, g->sym.iscgo, 1, &iscgo, NULL))
+		g->cgo = iscgo != 0;
+	*ret = g;
+	return true;
+}
+
+void go_close(struct go_session *g)
+{
+	(void)g; /* all of it lies in the session's arena */
+}

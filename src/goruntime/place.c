@@ -1,0 +1,64 @@
+/* Function, file and line of a pc, from the main module's pclntab (runtime/symtab.go). Opened on first use. */
+#include "goruntime/rt.h"
+#include "goruntime/place.h"
+
+#include <string.h>
+
+static size_t read_target(void *ctx, taddr at, void *dst, size_t n)
+{
+	return target_read(ctx, at, dst, n);
+}
+
+static bool open_pcln(struct go_session *g)
+{
+	const struct layout *l = &g->layout;
+	uint8_t d[1024];
+	uint32_t size = l->moduledata_size.width;
+	if (g->pcln_tried)
+		return g->pcln != NULL;
+	g->pcln_tried = true;
+	if (g->sym.firstmoduledata == 0 || size > sizeof d || target_read(g->t, g->sym.firstmoduledata, d, size) != size)
+		return false;
+	struct pcln_module m = {.pcheader = get(d, l->moduledata_pcHeader), .text = get(d, l->moduledata_text),
+		.etext = get(d, l->moduledata_etext), .minpc = get(d, l->moduledata_minpc), .maxpc = get(d, l->moduledata_maxpc),
+		.gofunc = get(d, l->moduledata_gofunc), .one_bracket = g->release.minor < 27};
+	const struct {
+		struct field f;
+		taddr *at;
+		uint64_t *len;
+	} v[] = {
+		{l->moduledata_funcnametab, &m.funcnametab, &m.funcnametab_len}, {l->moduledata_cutab, &m.cutab, &m.cutab_len},
+		{l->moduledata_filetab, &m.filetab, &m.filetab_len}, {l->moduledata_pctab, &m.pctab, &m.pctab_len},
+		{l->moduledata_pclntable, &m.pclntable, &m.pclntable_len}, {l->moduledata_ftab, &m.ftab, &m.ftab_len},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct go_slice s = get_slice(d, v[i].f);
+		*v[i].at = s.ptr;
+		*v[i].len = s.len;
+	}
+	return pcln_open(&m, read_target, g->t, g->mem, &g->pcln, NULL);
+}
+
+struct place go_place(const struct snapshot *s, taddr pc)
+{
+	struct go_session *g = s->place_ctx;
+	struct place p = {.pc = pc, .func = "", .file = ""};
+	struct pcln_frame f;
+	if (pc != 0 && open_pcln(g) && pcln_frames(g->pcln, pc, &f, 1) > 0) {
+		p.func = f.func;
+		p.file = f.file;
+		p.line = f.line;
+	}
+	return p;
+}
+
+bool go_system_func(const char *name)
+{
+	/* traceback.go, isSystemGoroutine: the runtime's own, but for the program's main and callbacks */
+	static const char *const user[] = {"runtime.main", "runtime.handleAsyncEvent", "runtime.corostart"};
+	for (size_t i = 0; i < ARRAY_LEN(user); i++) {
+		if (strcmp(name, user[i]) == 0)
+			return false;
+	}
+	return strncmp(name, "runtime.", 8) == 0;
+}

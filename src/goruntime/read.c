@@ -1,0 +1,177 @@
+/*
+ * One snapshot: facts of the OS, then the runtime, then the same state words again. When a GC cycle began or ended
+ * in between, mark bits may be another cycle's, so all is read again; a program that collects faster than it can be
+ * read gets the last try's answer with a note and its skew.
+ */
+#include "goruntime/rt.h"
+#include "goruntime/place.h"
+#include "native/native.h"
+
+#include <string.h>
+#include <time.h>
+
+#define TRIES 6U
+
+static int64_t clock_ns(clockid_t which)
+{
+	struct timespec t;
+	clock_gettime(which, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static int image_order(const void *a, const void *b)
+{
+	const struct image_range *x = a, *y = b;
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static void take_images(struct reading *r)
+{
+	struct snapshot *s = r->s;
+	const struct go_session *g = r->g;
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < g->n_images; i++)
+		n += g->images[i].n_ranges;
+	s->images = ARENA_ARRAY(r->mem, struct image_range, n);
+	s->others = ARENA_ARRAY(r->mem, struct go_module, g->n_images);
+	for (uint32_t i = 0; i < g->n_images; i++) {
+		const struct image_file *f = &g->images[i];
+		for (uint32_t k = 0; k < f->n_ranges; k++) {
+			s->images[s->n_images] = f->ranges[k];
+			if (f != g->main)
+				s->images[s->n_images].part = IMAGE_LIB;
+			s->n_images++;
+		}
+		if (f->go && f != g->main && f->own_runtime)
+			s->others[s->n_others++] = (struct go_module){.path = f->path, .version = f->version, .base = f->bias};
+	}
+	qsort(s->images, s->n_images, sizeof *s->images, image_order);
+	s->module = (struct go_module){.path = g->main->path, .version = g->release.text, .base = g->main->bias};
+}
+
+static void system_goroutines(struct reading *r)
+{
+	struct snapshot *s = r->s;
+	taddr last = 0;
+	bool system = false;
+	for (uint32_t i = 0; i < s->n_goroutines; i++) {
+		if (s->goroutines[i].startpc != last) {
+			last = s->goroutines[i].startpc;
+			system = go_system_func(go_place(s, last).func);
+		}
+		s->goroutines[i].system = system;
+	}
+}
+
+/** What native_read must leave alone: Go's heap, metadata and every program and library. */
+static void read_native(struct reading *r)
+{
+	struct snapshot *s = r->s;
+	uint32_t n = 0, cap = s->heap.n_in_use + s->n_regions + s->n_images;
+	struct addr_range *v = ARENA_ARRAY(&r->scratch, struct addr_range, cap);
+	for (uint32_t i = 0; i < s->heap.n_in_use; i++)
+		v[n++] = s->heap.in_use[i];
+	for (uint32_t i = 0; i < s->n_regions; i++)
+		v[n++] = (struct addr_range){s->regions[i].start, s->regions[i].end};
+	for (uint32_t i = 0; i < s->n_images; i++)
+		v[n++] = (struct addr_range){s->images[i].start, s->images[i].end};
+	n = ranges_merge(v, n);
+	struct native_taken taken = {v, n};
+	native_read(r->t, &taken, r->g0_stacks.v, r->g0_stacks.n, r->mem, s, &s->native);
+}
+
+static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err *err)
+{
+	struct gc_header after;
+	*torn = false;
+	if (!read_header(r, &r->head, err) || !read_counters(r, err))
+		return false;
+	if (needs & (NEED_SPANS | NEED_STACKS)) {
+		if (!read_arenas(r, err) || !read_spans(r, err) || !read_pages(r, err))
+			return false;
+	}
+	if (needs & NEED_STACKS && !read_stacks(r, err))
+		return false;
+	if (needs & NEED_PROFILE && !read_profile(r, err))
+		return false;
+	if (needs & NEED_REGIONS && !read_regions(r, err))
+		return false;
+	if (!read_header(r, &after, err))
+		return false;
+	*torn = after.sweepgen != r->head.sweepgen || after.gcphase != r->head.gcphase || after.numgc != r->head.numgc;
+	r->s->read.skew = after.cycles - r->head.cycles;
+	if (r->no_span_pages > 0)
+		note_add(r->s, false, "%u heap pages (%u KiB) were being given out while they were read", r->no_span_pages,
+			r->no_span_pages * (GO_PAGE / 1024));
+	return true;
+}
+
+static void start_over(struct reading *r, const struct snapshot *base)
+{
+	struct arena keep;
+	arena_free(&r->s->mem);
+	arena_free(&r->scratch);
+	keep = r->s->mem;
+	*r->s = *base;
+	r->s->mem = keep;
+	struct go_session *g = r->g;
+	struct snapshot *s = r->s;
+	*r = (struct reading){.g = g, .t = g->t, .l = &g->layout, .s = s, .mem = &s->mem};
+	arena_init(&r->scratch, 0);
+	r->regions = ARENA_NEW(&s->mem, struct region_vec);
+}
+
+bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, struct err *err)
+{
+	int64_t began = clock_ns(CLOCK_MONOTONIC);
+	const struct snapshot base = {
+		.kind = g->t->kind == TARGET_CORE ? SNAPSHOT_CORE : g->t->kind == TARGET_CAPTURE ? SNAPSHOT_CAPTURE : SNAPSHOT_PROCESS,
+		.os = g->t->os, .go_version = g->release.text, .go_major = g->release.major, .go_minor = g->release.minor,
+		.go_patch = g->release.patch, .stripped = g->stripped, .cgo = g->cgo, .have_go = true,
+		.layout_from = g->layout_from, .madvdontneed = -1, .harddecommit = -1, .disablethp = -1,
+		.pool_bytes = UINT64_MAX, .place = go_place, .place_ctx = g,
+	};
+	arena_init(&ret->mem, 0);
+	struct reading r = {.g = g, .s = ret};
+	arena_init(&r.scratch, 0);
+	bool torn = true, ok = true;
+	uint32_t tries = 0;
+	int64_t at = 0;
+	while (torn && ok && tries++ < TRIES) {
+		start_over(&r, &base);
+		at = clock_ns(CLOCK_REALTIME);
+		ok = (!(needs & NEED_PAGES) || target_scan(g->t, &ret->mem, err)) && read_once(&r, needs, &torn, err);
+	}
+	if (ok) {
+		ret->regions = r.regions->v.v;
+		ret->n_regions = r.regions->v.n;
+		take_images(&r);
+		if (needs & NEED_NATIVE)
+			read_native(&r);
+		if (needs & NEED_STACKS)
+			system_goroutines(&r);
+		for (uint32_t i = 0; i < g->n_session_notes; i++)
+			note_add(ret, false, "%s", g->session_notes[i]);
+		if (torn)
+			note_add(ret, false, "the program collected garbage during each of %u readings: live, new and dead may belong to two cycles",
+				TRIES);
+		if (ret->heap.torn > 0)
+			note_add(ret, false, "%u of %u spans changed while they were read: their slots are as last seen", ret->heap.torn,
+				ret->heap.n_spans);
+		for (uint32_t i = 0; i < ret->n_others; i++)
+			note_add(ret, true, "another Go runtime, %s in %s, is in the same process: its memory is not broken down here",
+				ret->others[i].version, ret->others[i].path);
+	}
+	uint32_t skew = ret->read.skew;
+	ret->read = (struct read_facts){.at_unix_ns = at, .took_ns = clock_ns(CLOCK_MONOTONIC) - began,
+		.stopped_ns = g->t->stopped_ns, .skew = skew, .drift = g->t->os->drift, .tries = MIN(tries, TRIES), .consistent = !torn};
+	arena_free(&r.scratch);
+	if (!ok)
+		snapshot_free(ret);
+	return ok;
+}
+
+void snapshot_free(struct snapshot *s)
+{
+	arena_free(&s->mem);
+}

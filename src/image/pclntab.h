@@ -1,0 +1,49 @@
+/* Functions, files and lines from Go's pclntab, read from the file behind the mapping, else from memory. */
+#ifndef IMAGE_PCLNTAB_H
+#define IMAGE_PCLNTAB_H
+
+#include "base/arena.h"
+
+/** Reads n bytes of the target's (immutable) read-only data at an address; short on a fault. */
+typedef size_t (*pcln_read)(void *ctx, taddr at, void *dst, size_t n);
+
+/** The tables of one module, as runtime.moduledata holds them. All are addresses in the target. */
+struct pcln_module {
+	taddr pcheader, text, etext, minpc, maxpc, gofunc;
+	taddr funcnametab, cutab, filetab, pctab, pclntable, ftab;
+	uint64_t funcnametab_len, cutab_len, filetab_len, pctab_len, pclntable_len, ftab_len; /* elements, as in the slices */
+	bool one_bracket; /* names as releases before 1.27 print them: only one "[...]", first '[' to last ']' */
+};
+
+struct pcln;
+
+struct pcln_frame {
+	const char *func; /* as runtime.Frame.Function has it ("main.f[...]"), unsafe bytes inside */
+	const char *file; /* "?" when it is not known */
+	int32_t line;
+	int32_t start_line; /* of the function; 0 when it is not known (1.18, 1.19) */
+	taddr entry;        /* of the physical function, also in inlined frames */
+	taddr pc;           /* what the line is of: the pc asked for, and the call's in outer frames */
+	bool inlined;
+	uint8_t func_id;    /* abi.FuncID as this release numbers them; the last, FuncIDWrapper, is 21 up to
+	                       1.21, 22 up to 1.24, 23 from 1.25 on */
+};
+
+#define PCLN_FRAMES 32
+
+/**
+ * ctx and read must outlive it; strings that it returns live in the arena.
+ * Errors: ERR_FAULT, ERR_FORMAT (no pclntab of Go 1.18 or later).
+ */
+bool pcln_open(const struct pcln_module *m, pcln_read read, void *ctx, struct arena *a, struct pcln **ret, struct err *err);
+/** The physical function that holds pc, with the line in it: false when no function does. */
+bool pcln_func(struct pcln *p, taddr pc, struct pcln_frame *ret);
+/**
+ * All frames at pc, innermost first, inlined ones included; returns how many (0: no function).
+ * Wrappers, which the runtime leaves out of its stacks when they call something, are among them.
+ * The caller of a return address asks for the byte before it. Beyond PCLN_FRAMES, or `max`, the
+ * frames in the middle, or the outer ones, are left out.
+ */
+uint32_t pcln_frames(struct pcln *p, taddr pc, struct pcln_frame *ret, uint32_t max);
+
+#endif

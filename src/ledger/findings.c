@@ -1,0 +1,315 @@
+/*
+ * From a ledger to an answer: runs the rules of findings.def, keeps what is worth a word, puts it in order and says it
+ * in one sentence. The rules themselves are in cause_*.c; nothing here knows any of them, but for the one that turns
+ * the question around (RSS below Go's own number).
+ */
+#include "ledger/cause.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+static const struct rule RULES[] = {
+#define FINDING(fn, id, part, normal, title, clause) {cause_##fn, id, title, clause, part, normal},
+#include "ledger/findings.def"
+#undef FINDING
+};
+
+/* What of the gap goes unnoticed in any program. */
+#define SMALL (24 * MIB)
+#define NORMAL_GAP 25U /* percent of RSS */
+
+bytes cause_line(const struct study *t, enum line_id id)
+{
+	return t->l->residency ? t->l->line[id].resident : t->l->line[id].bytes;
+}
+
+bool cause_claim(struct study *t, struct finding *f, int64_t n)
+{
+	f->c.bytes = n;
+	f->told = llabs(n) >= (int64_t)MIB && llabs(n) >= llabs(t->gap) / 100;
+	return f->told;
+}
+
+void cause_evidence(struct study *t, struct finding *f, const char *fmt, ...)
+{
+	struct str text = {0};
+	va_list ap;
+
+	if (f->c.n_evidence == CAUSE_EVIDENCE)
+		return;
+	va_start(ap, fmt);
+	str_vaddf(&text, fmt, ap);
+	va_end(ap);
+	f->c.evidence[f->c.n_evidence++] = arena_strdup(t->a, text.s);
+	str_free(&text);
+}
+
+void cause_action(struct study *t, struct finding *f, int64_t saves, const char *fmt, ...)
+{
+	struct str text = {0};
+	struct action *to;
+	char *tab;
+	va_list ap;
+
+	if (f->c.n_actions == CAUSE_ACTIONS)
+		return;
+	va_start(ap, fmt);
+	str_vaddf(&text, fmt, ap);
+	va_end(ap);
+	to = &f->c.actions[f->c.n_actions++];
+	to->what = arena_strdup(t->a, text.s);
+	str_free(&text);
+	tab = strchr(to->what, '\t');
+	to->costs = tab ? tab + 1 : "nothing";
+	if (tab)
+		*tab = '\0';
+	to->saves = MAX(saves, 0);
+}
+
+const char *cause_bytes(struct study *t, bytes n)
+{
+	char text[UNIT_TEXT];
+
+	return arena_strdup(t->a, unit_bytes(text, n));
+}
+
+const char *cause_count(struct study *t, uint64_t n)
+{
+	char text[UNIT_TEXT];
+
+	return arena_strdup(t->a, unit_count(text, n));
+}
+
+const char *cause_duration(struct study *t, int64_t ns)
+{
+	char text[UNIT_TEXT];
+
+	return arena_strdup(t->a, unit_duration(text, ns));
+}
+
+int cause_percent(double part, double whole)
+{
+	double p = whole > 0 ? part / whole * 100 : 0;
+
+	return p > 9999 ? 9999 : p < -9999 ? -9999 : (int)(p < 0 ? p - 0.5 : p + 0.5);
+}
+
+const char *cause_tail_of(const char *path)
+{
+	const char *s = path + strlen(path);
+
+	for (int parts = 0; s > path; s--)
+		if (s[-1] == '/' && ++parts == 2)
+			break;
+	return s;
+}
+
+bool cause_oom_distance(const struct study *t, bytes *ret)
+{
+	const struct cgroup_facts *g = t->cgroup;
+	bytes back, held;
+
+	if (!g || g->limit == UINT64_MAX)
+		return false;
+	back = g->inactive_file + g->active_file + g->slab_reclaimable;
+	held = g->limit_current > back ? g->limit_current - back : 0;
+	*ret = g->limit > held ? g->limit - held : 0;
+	return true;
+}
+
+/* Where residency is not known: what is not a file's and not returned is taken to be in memory. */
+static bytes rss_by_bytes(const struct ledger *l)
+{
+	static const enum line_id not_in[] = {LINE_HEAP_RELEASED, LINE_BINARY_TEXT, LINE_BINARY_RODATA, LINE_LIBS,
+					      LINE_FILES,	  LINE_SHM,	    LINE_KERNEL};
+	bytes sum = 0;
+
+	for (unsigned i = 0; i < N_LINES; i++)
+		sum += l->line[i].bytes;
+	for (size_t i = 0; i < ARRAY_LEN(not_in); i++)
+		sum -= l->line[not_in[i]].bytes;
+	return sum;
+}
+
+static struct study study_of(const struct ledger *l, struct arena *a)
+{
+	static const struct counters no_counters = {.memoryLimit = INT64_MAX, .triggered = UINT64_MAX};
+	static const struct os_facts no_os = {.exe = "", .thp_enabled = "", .lazy_free = UINT64_MAX, .max_ptes_none = -1};
+	struct study t = {.l = l, .s = l->s, .a = a};
+
+	t.os = l->s->os ? l->s->os : &no_os;
+	t.c = l->s->counters ? l->s->counters : &no_counters;
+	t.cgroup = t.os->cgroup;
+	t.pacer = pacer_of(t.c, l->s->go_minor);
+	t.rss = l->residency ? l->rss : rss_by_bytes(l);
+	t.gap = (int64_t)t.rss - l->s->profile.inuse_space;
+	for (unsigned i = LINE_HEAP_LIVE; i <= LINE_HEAP_DEAD; i++) {
+		t.objects += l->line[i].bytes;
+		t.objects_in += cause_line(&t, i);
+	}
+	return t;
+}
+
+/* Every part of the gap is what a healthy program has, and so is their sum. */
+static bool gap_is_normal(const struct study *t, const struct finding *f)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(RULES); i++) {
+		const struct rule *r = f[i].rule;
+		int64_t n = f[i].c.bytes, normal = (int64_t)MAX(t->rss / 100 * r->normal, SMALL);
+
+		if (r->part != GAP || r->normal == 100)
+			continue;
+		if (llabs(n) > normal || (r->run == cause_not_a_gap && f[i].told && t->gap < 0))
+			return false;
+		sum += MAX(n, 0);
+	}
+	return sum <= (int64_t)MAX(t->rss / 100 * NORMAL_GAP, SMALL);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const struct finding *x = a, *y = b;
+	int64_t nx = llabs(x->c.bytes), ny = llabs(y->c.bytes);
+
+	return nx != ny ? (nx < ny) - (nx > ny) : (x->rule > y->rule) - (x->rule < y->rule);
+}
+
+/* Keeps what is worth a word at the front, largest first; returns how many. */
+static uint32_t choose(const struct study *t, struct finding *f, bool normal)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(RULES); i++) {
+		enum finding_part part = f[i].rule->part;
+		if (f[i].told && (part == ASIDE || (part == GAP) != normal))
+			f[n++] = f[i];
+	}
+	qsort(f, n, sizeof *f, by_size);
+	for (uint32_t i = 1; i < n; i++) {
+		struct finding first = f[i];
+		if (first.rule->run != cause_not_a_gap || !(t->gap < 0 || t->rss < t->objects))
+			continue;
+		memmove(f + 1, f, i * sizeof *f);
+		f[0] = first;
+	}
+	return n;
+}
+
+static const char *gap_in_words(const struct study *t)
+{
+	char text[UNIT_TEXT];
+	const char *n = unit_bytes(text, (bytes)llabs(t->gap));
+
+	if (!t->s->profile.enabled)
+		return arena_printf(t->a, "RSS is %s", n);
+	return arena_printf(t->a, "RSS is %s %s the heap profile", n, t->gap < 0 ? "below" : "above");
+}
+
+/* The parts of a gap in which nothing stands out: "the program's own file (9.0 MiB), …" and as evidence. */
+static void nothing_wrong(struct study *t, const struct finding *all, struct finding *ret, struct str *verdict)
+{
+	static const struct rule rule = {.id = "nothing-wrong", .part = GAP};
+	struct finding parts[ARRAY_LEN(RULES)];
+	uint32_t n = 0;
+	bytes oom;
+
+	*ret = (struct finding){.rule = &rule, .told = true};
+	ret->c = (struct cause){.id = rule.id, .title = "nothing is wrong", .bytes = t->gap, .share = t->gap ? 1 : 0};
+	ret->c.confidence = t->l->residency ? CERTAIN : LIKELY;
+	for (size_t i = 0; i < ARRAY_LEN(RULES); i++)
+		if (all[i].rule->part == GAP && llabs(all[i].c.bytes) >= (int64_t)(256 * KIB))
+			parts[n++] = all[i];
+	qsort(parts, n, sizeof *parts, by_size);
+	str_addf(verdict, "Nothing is wrong: %s", gap_in_words(t));
+	for (uint32_t i = 0; i < MIN(n, 6); i++) {
+		const struct cause *c = &parts[i].c;
+		char text[UNIT_TEXT];
+		const char *size = c->bytes < 0 ? unit_delta(text, c->bytes) : unit_bytes(text, (bytes)c->bytes);
+		if (i < 3)
+			str_addf(verdict, "%s%s (%s)", i == 0 ? ", mostly " : ", ", c->title, size);
+		cause_evidence(t, ret, "%s: %s", c->title, size);
+	}
+	if (t->c->heapGoal && t->c->heapGoal != UINT64_MAX && t->c->gcPercent >= 0)
+		cause_evidence(t, ret, "the heap may grow to %s before the next GC ends (GOGC=%d)",
+			       cause_bytes(t, t->c->heapGoal), t->c->gcPercent);
+	if (cause_oom_distance(t, &oom))
+		cause_evidence(t, ret, "the OOM kill is %s away, of a limit of %s", cause_bytes(t, oom),
+			       cause_bytes(t, t->cgroup->limit));
+}
+
+static void say_first(struct study *t, const struct finding *f, struct str *verdict)
+{
+	const char *size = cause_bytes(t, (bytes)llabs(f->c.bytes));
+	int percent = cause_percent(f->c.share, 1);
+
+	if (f->rule->run == cause_not_a_gap)
+		str_addf(verdict, "%s: %s",
+			 t->gap < 0 ? gap_in_words(t) : arena_printf(t->a, "RSS is below what Go counts as allocated"),
+			 f->clause);
+	else if (f->rule->part != GAP)
+		str_addf(verdict, "%s, which is normal; what stands out is %s: %s", gap_in_words(t), f->c.title, f->clause);
+	else if (percent > 105 || percent < 0)
+		str_addf(verdict, "The largest cause is %s, %s: %s", f->c.title, size, f->clause);
+	else if (percent >= 95)
+		str_addf(verdict, "All of the gap (%s) comes from %s: %s", size, f->c.title, f->clause);
+	else if (percent >= 50)
+		str_addf(verdict, "Most of the gap (%d %%, %s) comes from %s: %s", percent, size, f->c.title, f->clause);
+	else
+		str_addf(verdict, "The largest part of the gap (%d %%, %s) comes from %s: %s", percent, size, f->c.title,
+			 f->clause);
+}
+
+/* One sentence: the first cause, what comes next where the first is not most of it, and what must not be missed. */
+static void say(struct study *t, const struct finding *f, uint32_t n, struct str *verdict)
+{
+	bytes oom;
+
+	say_first(t, f, verdict);
+	if (n > 1 && f[0].rule->part == GAP && f[0].c.share > 0 && f[0].c.share < 0.7 && f[1].rule->part == GAP &&
+	    f[1].c.share >= 0.1)
+		str_addf(verdict, "; then %s (%d %%)", f[1].c.title, cause_percent(f[1].c.share, 1));
+	for (uint32_t i = 1; i < n; i++)
+		if (f[i].rule->run == cause_limit_misfit)
+			str_addf(verdict, "; and %s", f[i].c.title);
+	if (cause_oom_distance(t, &oom) && oom < t->cgroup->limit / 100 * 15)
+		str_addf(verdict, "; the OOM kill is %s away", cause_bytes(t, oom));
+}
+
+void findings_build(struct ledger *l, struct arena *a)
+{
+	struct study t = study_of(l, a);
+	struct finding all[ARRAY_LEN(RULES) + 1], kept[ARRAY_LEN(RULES) + 1];
+	struct str verdict = {0};
+	uint32_t n;
+
+	memset(all, 0, sizeof all);
+	for (size_t i = 0; i < ARRAY_LEN(RULES); i++) {
+		const struct rule *r = &RULES[i];
+		all[i] = (struct finding){.rule = r, .clause = r->clause};
+		all[i].c = (struct cause){.id = r->id, .title = r->title, .confidence = CERTAIN};
+		r->run(&t, &all[i]);
+		all[i].c.share = t.gap ? (double)all[i].c.bytes / (double)llabs(t.gap) : 0;
+	}
+	memcpy(kept, all, sizeof kept);
+	n = choose(&t, kept, gap_is_normal(&t, all));
+	if (!l->s->have_go)
+		str_add(&verdict, "No Go runtime was found, so only what the kernel says is known: ");
+	if (n == 0) {
+		nothing_wrong(&t, all, &kept[0], &verdict);
+		n = 1;
+	} else {
+		say(&t, kept, n, &verdict);
+	}
+	str_add(&verdict, ".");
+	l->causes = ARENA_ARRAY(a, struct cause, n);
+	for (uint32_t i = 0; i < n; i++)
+		l->causes[i] = kept[i].c;
+	l->n_causes = n;
+	l->verdict = arena_strdup(a, verdict.s);
+	str_free(&verdict);
+}

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""./dev bench: what a ledger costs, beside the kernel's own walk and beside what people run today.
+
+Each figure is the median of interleaved runs on the same process in the same session; ratios are made pair by pair,
+since the machines are shared and their speed drifts. Writes docs/bench.md (its tables only come from here).
+Words pick parts: kernel tools load trace. --small uses a 1 GiB heap instead of 6 GiB.
+"""
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests/live"))
+from demos import Demo, build  # noqa: E402
+
+WHYRSS = os.environ.get("WHYRSS", str(ROOT / "build/release/whyrss"))
+MIB = 1 << 20
+
+
+class Watch(threading.Thread):
+    """How long a process is stopped by a tracer, by its state in /proc every half millisecond."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid, self.stopped, self.longest, self.on = pid, 0.0, 0.0, True
+
+    def run(self):
+        began = None
+        while self.on:
+            try:
+                with open(f"/proc/{self.pid}/stat", "rb") as f:
+                    state = f.read().rsplit(b")", 1)[1].split()[0]
+            except OSError:
+                return
+            now = time.monotonic()
+            if state in (b"t", b"T"):
+                began = began or now
+            elif began is not None:
+                self.stopped += now - began
+                self.longest = max(self.longest, now - began)
+                began = None
+            time.sleep(0.0005)
+
+
+def measure(argv, pid=None, cwd=None, timeout=600):
+    """Wall and CPU seconds, peak RSS of the tool in MiB, seconds of stop of the target, exit code."""
+    watch = Watch(pid) if pid else None
+    if watch:
+        watch.start()
+    with open(os.devnull, "wb") as null:
+        began = time.monotonic()
+        p = subprocess.Popen(argv, stdout=null, stderr=null, stdin=subprocess.DEVNULL, cwd=cwd)
+        _, status, usage = os.wait4(p.pid, 0)
+        wall = time.monotonic() - began
+        p.returncode = os.waitstatus_to_exitcode(status)
+    if watch:
+        watch.on = False
+        watch.join()
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "rss": usage.ru_maxrss / 1024,
+            "stop": watch.longest if watch else 0.0, "code": p.returncode}
+
+
+def median(rows, key):
+    return statistics.median(r[key] for r in rows)
+
+
+def pairs(a, b, n, pid):
+    """n interleaved runs of two commands, after one warm-up of each."""
+    measure(a), measure(b)
+    rows = [(measure(a, pid), measure(b)) for _ in range(n)]
+    ratio = [x["wall"] / max(y["wall"], 1e-4) for x, y in rows]
+    return [x for x, _ in rows], [y for _, y in rows], ratio
+
+
+def part_kernel(out, small):
+    """The yardstick of the issue: a ledger of a heap of small objects against cat smaps_rollup."""
+    out.append("## A ledger against the kernel's own walk\n")
+    out.append("`cat /proc/PID/smaps_rollup` makes the kernel walk the same page tables. The target holds N MiB of small live objects "
+               "(64, 208, 512 and 1152 bytes), `demo/mixed -grow N -drop 1`. Start-up, symbols and the answer's text are in our time.\n")
+    out.append("| target | RSS MiB | spans | smaps_rollup ms | whyrss ms | ratio, median (min–max) | whyrss CPU ms | whyrss peak RSS MiB |")
+    out.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for grow in ([64, 1000] if small else [64, 1000, 6000]):
+        args = ["-grow", grow, "-drop", 1, "-goroutines", 10, "-cgo", 0, "-mmapfile", 0, "-mmapanon", 0, "-globals", 0,
+                "-ballast", 0, "-large", 0]
+        with Demo(build("mixed", cgo=False), args, timeout=300) as d:
+            time.sleep(2)
+            spans = json.loads(subprocess.run([WHYRSS, "spans", str(d.pid), "--json"], capture_output=True, text=True, check=True).stdout)
+            ours, theirs, ratio = pairs([WHYRSS, str(d.pid)], ["cat", f"/proc/{d.pid}/smaps_rollup"], 11, d.pid)
+            rss = int(open(f"/proc/{d.pid}/statm", encoding="ascii").read().split()[1]) * 4096
+            n = spans.get("total", {}).get("spans", 0)
+            out.append(f"| {grow} MiB of objects | {rss / MIB:.0f} | {n:,} | {1000 * median(theirs, 'wall'):.1f} | "
+                       f"{1000 * median(ours, 'wall'):.1f} | {statistics.median(ratio):.2f} ({min(ratio):.2f}–{max(ratio):.2f}) | "
+                       f"{1000 * median(ours, 'cpu'):.0f} | {max(r['rss'] for r in ours):.1f} |")
+            assert all(r["code"] in (0, 3) for r in ours)
+    out.append("")
+    corpus = pathlib.Path(os.environ.get("ROOT", "/tmp/corpus")) / "bin/etcd"
+    if corpus.exists():
+        run = subprocess.run(["bash", str(ROOT / "tests/live/corpus.sh"), "up", "etcd"], capture_output=True, text=True)
+        if run.returncode == 0:
+            pid = int(run.stdout.split()[0])
+            try:
+                ours, theirs, ratio = pairs([WHYRSS, str(pid)], ["cat", f"/proc/{pid}/smaps_rollup"], 11, pid)
+                out.append(f"An idle etcd ({corpus.stat().st_size / MIB:.0f} MiB binary): {1000 * median(ours, 'wall'):.1f} ms, "
+                           f"{max(r['rss'] for r in ours):.1f} MiB.\n")
+            finally:
+                subprocess.run(["bash", str(ROOT / "tests/live/corpus.sh"), "down", "etcd"], capture_output=True)
+
+
+def delve():
+    """dlv from the module proxy, into the cache; None where it can't be had."""
+    folder = pathlib.Path(tempfile.gettempdir()) / "whyrss-cache/bin"
+    if not (folder / "dlv").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        env = {**os.environ, "GOBIN": str(folder), "GOFLAGS": "-buildvcs=false"}
+        subprocess.run(["go", "install", "github.com/go-delve/delve/cmd/dlv@v1.27.2"], env=env, capture_output=True)
+    return folder / "dlv" if (folder / "dlv").exists() else None
+
+
+def part_tools(out, small):
+    """Side by side with what a user would run instead."""
+    out.append("## Beside today's tools, on the same process\n")
+    out.append("stop: the longest time that the target was held by a tracer. peak: the tool's own peak RSS.\n")
+    dlv = delve()
+    grow = 200 if small else 1000
+    args = ["-grow", grow, "-drop", 1, "-goroutines", 10, "-cgo", 0, "-mmapfile", 0, "-mmapanon", 0, "-globals", 0, "-ballast", 0,
+            "-large", 0]
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as tmp, Demo(build("mixed", cgo=False), args, timeout=300) as d:
+        time.sleep(1)
+        d.cmd("truth", tmp)
+        script = pathlib.Path(tmp) / "dlv.txt"
+        script.write_text("".join(f"print runtime.{v}\n" for v in ("gcController.heapInUse", "gcController.heapFree",
+                          "gcController.heapReleased", "gcController.heapMarked", "memstats.numgc", "gcController.totalAlloc")) + "exit -c\n")
+        tools = {
+            "cat smaps_rollup": ["cat", f"/proc/{d.pid}/smaps_rollup"],
+            "pmap -X": ["pmap", "-X", str(d.pid)],
+            "go tool pprof -top heap.pb.gz": ["go", "tool", "pprof", "-top", f"{tmp}/heap.pb.gz"],
+            "gdb -p, 3 variables": ["gdb", "-p", str(d.pid), "-batch", "-ex", "print 'runtime.gcController'.heapInUse.value",
+                                    "-ex", "print 'runtime.gcController'.heapFree.value", "-ex", "print 'runtime.memstats'.numgc"],
+            "gcore": ["gcore", "-o", f"{tmp}/core", str(d.pid)],
+        }
+        if dlv:
+            tools["dlv attach, 6 variables"] = [str(dlv), "attach", str(d.pid), "--init", str(script), "--allow-non-terminal-interactive=true"]
+        tools["whyrss"] = [WHYRSS, str(d.pid)]
+        out.append(f"Target: `demo/mixed -grow {grow} -drop 1`, one run after a warm-up each (gcore: no warm-up).\n")
+        out.append("| tool | wall s | stop s | peak MiB | exit | says |")
+        out.append("| --- | --- | --- | --- | --- | --- |")
+        says = {"cat smaps_rollup": "one RSS, no owner", "pmap -X": "RSS by mapping, the Go heap one unnamed line",
+                "go tool pprof -top heap.pb.gz": "sampled live heap by call site", "gdb -p, 3 variables": "single variables",
+                "gcore": "all bytes, nothing explained", "dlv attach, 6 variables": "single variables",
+                "whyrss": "the whole sum, causes and actions"}
+        for name, argv in tools.items():
+            if shutil.which(argv[0]) is None:
+                out.append(f"| {name} | not installed | | | | {says[name]} |")
+                continue
+            if name != "gcore":
+                measure(argv)
+            rows = [measure(argv, d.pid) for _ in range(1 if name == "gcore" else 3)]
+            out.append(f"| {name} | {median(rows, 'wall'):.3f} | {max(r['stop'] for r in rows):.3f} | "
+                       f"{max(r['rss'] for r in rows):.0f} | {rows[0]['code']} | {says[name]} |")
+    out.append("\nviewcore, grf and gcvis are not in the registries that this machine reaches; what they took on such a target stands in the "
+               "project's notes: grf attach 25.8 s with a stop of 25.6 s and 393 MiB, viewcore on a core 2.4 s and 1410 MiB.\n")
+
+
+def part_load(out, small):
+    """What reading costs a program that allocates as fast as it can."""
+    out.append("## What reading costs the target\n")
+    out.append("`demo/churn` allocates on all cores and measures itself: throughput, and the gaps of a 1 ms heartbeat. Each row is one run of "
+               f"{10 if small else 30} s.\n")
+    out.append("| run | throughput MiB/s | heartbeat p50 ms | p99 ms | max ms | ledgers | torn |")
+    out.append("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, hz in (("alone", 0), ("1 ledger a second", 1), ("10 ledgers a second", 10), ("back to back", 1000), ("alone again", 0)):
+        seconds = 10 if small else 30
+        with Demo(build("churn"), ["-max-seconds", seconds + 20]) as d:
+            time.sleep(1)
+            end, n, torn = time.monotonic() + seconds, 0, 0
+            while time.monotonic() < end:
+                if not hz:
+                    time.sleep(0.2)
+                    continue
+                began = time.monotonic()
+                r = subprocess.run([WHYRSS, str(d.pid), "--json"], capture_output=True, text=True, check=False)
+                n += 1
+                torn += r.returncode not in (0, 3) or not json.loads(r.stdout)["read"]["consistent"]
+                time.sleep(max(0, 1 / hz - (time.monotonic() - began)))
+            with tempfile.TemporaryDirectory() as tmp:
+                d.cmd("truth", tmp)
+            rep = next(iter(d.reports.values()), {})
+        out.append(f"| {name} | {rep.get('mib_per_s', 0):.0f} | {rep.get('gap_p50_ms', 0):.2f} | {rep.get('gap_p99_ms', 0):.2f} | "
+                   f"{rep.get('gap_max_ms', 0):.2f} | {n} | {torn} |")
+    out.append("")
+
+
+PARTS = {"kernel": part_kernel, "tools": part_tools, "load": part_load}
+
+
+def main():
+    words = [a for a in sys.argv[1:] if not a.startswith("--")]
+    small = "--small" in sys.argv
+    out = ["# Measured", "", "Made by `./dev bench`" + (" `--small`" if small else "") + "; ratios are side by side in one run. "
+           f"Linux {os.uname().release}, {os.cpu_count()} shared cores, {time.strftime('%Y-%m-%d')}.", ""]
+    for name, fn in PARTS.items():
+        if not words or name in words:
+            print(f"bench: {name} …", file=sys.stderr, flush=True)
+            fn(out, small)
+    text = "\n".join(out) + "\n"
+    print(text)
+    if not words and not small:
+        (ROOT / "docs/bench.md").write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""`whyrss memstats` against runtime.MemStats and runtime/metrics of the same quiet process, on each release."""
+import time
+
+import pytest
+from conftest import LAST, view, whyrss
+from demos import Demo, build
+
+# What the truth command itself changes: its own few allocations, the time that passes.
+MOVES = {"PauseNs", "PauseEnd", "BySize"}
+SLACK = {"Mallocs": 400, "Frees": 400, "HeapObjects": 400, "GCCPUFraction": 0.05, "Lookups": 0}
+BYTES_SLACK = 96 << 10
+
+
+def cases():
+    for go in LAST:
+        for name in ("nothing", "fragmentation", "leakedgoroutines"):
+            short = name == "nothing" or go == "local"
+            yield pytest.param(name, go, id=f"{name}-{go}", marks=() if short else pytest.mark.full)
+
+
+@pytest.mark.parametrize("name,go", cases())
+def test_memstats(name, go):
+    with Demo(build(name, go)) as d:
+        time.sleep(0.2)
+        got = view("memstats", d.pid)
+        truth = d.truth()
+    want = truth["memstats"]
+    assert got["schema"] == "whyrss.memstats/1"
+    assert set(want) <= set(got), set(want) - set(got)
+    wrong = {}
+    for key, w in want.items():
+        g = got[key]
+        if key in MOVES:
+            continue
+        if isinstance(w, bool):
+            ok = g is w
+        elif key in SLACK:
+            ok = abs(g - w) <= SLACK[key]
+        else:
+            ok = abs(g - w) <= max(0.01 * abs(w), BYTES_SLACK if w > 4096 else 0)
+        if not ok:
+            wrong[key] = (g, w)
+    assert not wrong
+    n = want["NumGC"]
+    assert [got["PauseNs"][(i + 255) % 256] for i in range(1, min(n, 256) + 1)] == \
+        [want["PauseNs"][(i + 255) % 256] for i in range(1, min(n, 256) + 1)]
+    assert got["PauseEnd"] == want["PauseEnd"]
+    assert [b["Size"] for b in got["BySize"]] == [b["Size"] for b in want["BySize"]]
+    for g, w in zip(got["BySize"], want["BySize"]):
+        assert abs(g["Mallocs"] - w["Mallocs"]) <= max(100, 0.01 * w["Mallocs"]), (g, w)
+
+
+@pytest.mark.parametrize("go", [pytest.param(g, marks=() if g in ("local", "go1.21.13") else pytest.mark.full) for g in LAST])
+def test_metrics(go):
+    with Demo(build("fragmentation", go)) as d:
+        time.sleep(0.2)
+        got = view("memstats", d.pid)["metrics"]
+        want = d.truth()["metrics"]
+    wrong, known = {}, 0
+    for key, w in want.items():
+        if key.startswith("/godebug/") or got.get(key) is None:
+            continue
+        g = got[key]
+        known += 1
+        if isinstance(w, dict):
+            if len(g["buckets"]) != len(w["buckets"]) or len(g["counts"]) != len(w["counts"]):
+                wrong[key] = (len(g["buckets"]), len(w["buckets"]))
+            elif abs(sum(g["counts"]) - sum(w["counts"])) > max(500, 0.01 * sum(w["counts"])):
+                wrong[key] = (sum(g["counts"]), sum(w["counts"]))
+            continue
+        slack = 0.1 if "/cpu/" in key else 400 if ":objects" in key else 20 if ":bytes" not in key else BYTES_SLACK
+        if abs(g - w) > max(0.01 * abs(w), slack):
+            wrong[key] = (g, w)
+    assert not wrong
+    memory = [k for k in want if k.startswith("/memory/classes/")]
+    assert memory and all(got.get(k) is not None for k in memory)
+    assert known >= 35
+
+
+def test_text_has_every_field():
+    with Demo(build("nothing")) as d:
+        _, text, _ = whyrss("memstats", d.pid)
+    for key in ("HeapAlloc", "HeapIdle", "HeapReleased", "NextGC", "GCCPUFraction", "StackInuse", "BuckHashSys"):
+        assert key in text

@@ -1,0 +1,21 @@
+"""`./dev run` without a process: starts demo/tour, explains it, ends it. argv: the whyrss binary."""
+import subprocess
+import sys
+
+from demos import Demo, build
+
+
+def main():
+    print("building and starting demo/tour, a program with five reasons to be bigger than its profile …", file=sys.stderr)
+    with Demo(build("tour")) as d:
+        argv = [sys.argv[1], str(d.pid)]
+        print(f"$ {' '.join(argv)}\n", flush=True)
+        code = subprocess.run(argv, check=False).returncode
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            print(f"\nIt runs on as {d.pid}: try the commands above in another terminal. Enter ends it.", flush=True)
+            sys.stdin.readline()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
