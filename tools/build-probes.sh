@@ -155,7 +155,7 @@ fetch() {
     fi
     why=$(tail -n 1 "$work/fetch.log" | cut -c 1-300)
     # A plain no is final; anything else (a time-out, a dropped connection) gets a second try.
-    if grep -Eq 'toolchain not available|404 Not Found|410 Gone|not found' "$work/fetch.log"; then result=unserved; return 1; fi
+    if grep -Eq 'not available|403 Forbidden|404 Not Found|410 Gone|not found' "$work/fetch.log"; then result=unserved; return 1; fi
     result=FAIL
   done
   return 1

@@ -37,6 +37,7 @@
 #define BLOCK_MAX ((size_t)256 << 10)
 /* From here on a request is mapped on its own: a shared block would waste too much of its end. */
 #define LARGE ((size_t)128 << 10)
+#define HUGE_FROM   ((size_t)8 << 20) /* then huge pages are worth their rounding */
 
 struct arena_block {
 	struct arena_block *below;
@@ -93,6 +94,9 @@ static struct arena_block *push(struct arena *a, size_t need)
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (b == MAP_FAILED)
 			return NULL;
+		/* A fault for every 4 KiB of a million spans costs as much as reading them. */
+		if (cap >= HUGE_FROM)
+			madvise(b, sizeof(*b) + cap, MADV_HUGEPAGE);
 	} else {
 		if (a->top && !a->top->mapped)
 			cap = MIN(a->top->cap * 2, BLOCK_MAX);

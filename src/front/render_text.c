@@ -12,7 +12,7 @@
 #define GAP	 2U
 #define BAR_MIN	 8U
 #define BAR_MAX	 50U
-#define NAME_MIN 10U
+#define NAME_MIN 24U
 #define PROSE_MIN 20U
 #define ELLIPSIS "\xe2\x80\xa6"
 #define MINUS	 "\xe2\x88\x92"
@@ -172,7 +172,6 @@ static int64_t whole(const struct value *v)
 static const char *cell_text(struct page *p, const struct column *c, const struct value *v, uint32_t flags)
 {
 	char text[UNIT_TEXT];
-	bool step = c->type == COLUMN_STEP;
 
 	if (v->kind == VALUE_NULL)
 		return at_right(c->type) && c->type != COLUMN_FIGURE && !(flags & ROW_SUM) ? "?" : "";
@@ -180,6 +179,8 @@ static const char *cell_text(struct page *p, const struct column *c, const struc
 		return v->b ? "yes" : "no";
 	if (v->kind == VALUE_STR)
 		return safe(p, v->s);
+	if ((c->type == COLUMN_MIB || c->type == COLUMN_COUNT) && !(flags & ROW_SUM) && !(fabs(value_number(v)) > 0))
+		return DOT; /* nothing at all, as against a little */
 	switch (c->type) {
 	case COLUMN_COUNT:
 		return arena_strdup(&p->mem, v->kind == VALUE_INT && v->i < 0
@@ -193,7 +194,7 @@ static const char *cell_text(struct page *p, const struct column *c, const struc
 		int64_t n = whole(v);
 		const char *sign = flags & ROW_SUM ? " " : n < 0 ? MINUS : "+";
 
-		return arena_printf(&p->mem, "%s%s", step ? sign : "", unit_mib(text, n < 0 && !(flags & ROW_SUM) ? -n : n));
+		return arena_printf(&p->mem, "%s %s", sign, unit_mib(text, n < 0 && !(flags & ROW_SUM) ? -n : n));
 	}
 	case COLUMN_PERCENT:
 		return percent(&p->mem, value_number(v));
@@ -228,8 +229,10 @@ static void choose_rows(struct page *p, struct grid *g)
 	for (uint32_t i = 0; i < t->rows.n; i++) {
 		const struct row *r = &t->rows.v[i];
 
-		if ((r->flags & ROW_QUIET) && !p->style->all)
+		if ((r->flags & ROW_QUIET) && !p->style->all) {
+			g->left_out += !t->no_heading;
 			continue;
+		}
 		if (!(r->flags & ROW_SUM) && t->limit && seen >= t->limit) {
 			g->left_out++;
 			continue;
@@ -406,10 +409,21 @@ static void end_line(struct page *p)
 	p->gap = false;
 }
 
-/* One line of a row. *rest[c] is what is left of prose; returns whether there is more. */
-static bool add_line(struct page *p, const struct grid *g, const struct row *r, const char **rest, bool first)
+/* The last line that prose may take: as much as fits, and a sign that there is more. */
+static const char *last_line(struct page *p, const char *s, uint32_t width)
 {
-	bool more = false, any = false;
+	size_t n = line_length(s, width, true);
+
+	if (!s[n] || width < 2)
+		return s;
+	n = line_length(s, width - 1, true);
+	return arena_printf(&p->mem, "%.*s" ELLIPSIS, (int)n, s);
+}
+
+/* One line of a row, the nth. *rest[c] is what is left of prose; returns whether there is more. */
+static bool add_line(struct page *p, const struct grid *g, const struct row *r, const char **rest, uint32_t nth)
+{
+	bool more = false, any = false, last = r && g->t->prose_lines == nth && !p->style->all;
 
 	spaces(p->to, INDENT);
 	for (uint32_t c = 0; c < g->t->n_columns; c++) {
@@ -424,11 +438,13 @@ static bool add_line(struct page *p, const struct grid *g, const struct row *r, 
 		if (any)
 			spaces(p->to, GAP);
 		any = true;
-		if (r && first && col->type == COLUMN_BAR) {
+		if (r && nth == 1 && col->type == COLUMN_BAR) {
 			add_bar(p, value_number(&r->cells[c]), g->most[c], width);
 			continue; /* the last column */
 		}
 		if (col->type == COLUMN_PROSE) {
+			if (last)
+				s = last_line(p, s, width);
 			n = line_length(s, width, p->style->cut);
 		} else if (p->style->cut && is_name(col->type)) {
 			s = cut(p, col, s, width);
@@ -477,6 +493,26 @@ static void add_details(struct page *p, const struct row *r)
 	}
 }
 
+static void add_left_out(struct page *p, struct grid *g)
+{
+	if (!g->left_out)
+		return;
+	ink(p, INK_DIM);
+	str_addf(p->to, "  " ELLIPSIS " %u more: --all", g->left_out);
+	ink_off(p, INK_DIM);
+	end_line(p);
+	g->left_out = 0;
+}
+
+static void add_title(struct page *p, const char *title)
+{
+	ink(p, INK_BOLD);
+	spaces(p->to, INDENT);
+	str_add(p->to, safe(p, title));
+	ink_off(p, INK_BOLD);
+	end_line(p);
+}
+
 static void add_table(struct page *p, const struct table *t)
 {
 	struct grid g = {.t = t};
@@ -485,44 +521,35 @@ static void add_table(struct page *p, const struct table *t)
 	choose_rows(p, &g);
 	measure(p, &g);
 	fit(p, &g);
-	if (t->title) {
-		ink(p, INK_BOLD);
-		spaces(p->to, INDENT);
-		str_add(p->to, safe(p, t->title));
-		ink_off(p, INK_BOLD);
-		end_line(p);
-	}
+	if (t->title)
+		add_title(p, t->title);
 	if (!t->no_heading && g.n_rows) {
 		for (uint32_t c = 0; c < t->n_columns; c++)
 			rest[c] = t->columns[c].title ? t->columns[c].title : "";
-		while (add_line(p, &g, NULL, rest, true))
+		while (add_line(p, &g, NULL, rest, 1))
 			;
 	}
 	for (uint32_t i = 0; i < g.n_rows; i++) {
-		bool first = true;
+		const struct row *r = g.rows[i];
+		uint32_t nth = 1;
 
-		if (g.left_out && (g.rows[i]->flags & ROW_SUM) && (!i || !(g.rows[i - 1]->flags & ROW_SUM))) {
-			ink(p, INK_DIM);
-			str_addf(p->to, "  " ELLIPSIS " %u more: --limit 0", g.left_out);
-			ink_off(p, INK_DIM);
-			end_line(p);
-			g.left_out = 0;
+		if (r->group) {
+			if (i && !p->gap)
+				str_add(p->to, "\n");
+			add_title(p, r->group);
 		}
+		if ((r->flags & ROW_SUM) && i)
+			add_left_out(p, &g);
 		memcpy(rest, g.text[i], sizeof(*rest) * t->n_columns);
 		for (uint32_t c = 0; c < t->n_columns; c++)
 			if (!rest[c])
 				rest[c] = "";
-		while (add_line(p, &g, g.rows[i], rest, first))
-			first = false;
+		while (add_line(p, &g, r, rest, nth))
+			nth++;
 		if (p->style->all)
-			add_details(p, g.rows[i]);
+			add_details(p, r);
 	}
-	if (g.left_out) {
-		ink(p, INK_DIM);
-		str_addf(p->to, "  " ELLIPSIS " %u more: --limit 0", g.left_out);
-		ink_off(p, INK_DIM);
-		end_line(p);
-	}
+	add_left_out(p, &g);
 }
 
 /* --- the other blocks --- */

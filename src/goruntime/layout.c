@@ -7,7 +7,6 @@
 #include "goruntime/layout.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -124,14 +123,18 @@ static bool list_has(const char *list, const char *name)
 
 /*
  * Whether a row is about the release's experiments: the ones that have records of their own move
- * something, all others don't. Two of them at once were never recorded.
+ * something, all others don't, but for staticlockranking, which enlarges every lock and is for
+ * work on the runtime. Two of them at once were never recorded.
  */
 static bool experiments_fit(const struct served *s, const struct go_release *r)
 {
-	if (s->experiment[0])
-		return list_has(r->experiments, s->experiment);
+	if (list_has(r->experiments, "staticlockranking"))
+		return false;
+	if (s->experiment[0] && !list_has(r->experiments, s->experiment))
+		return false;
 	for (size_t i = 0; i < ARRAY_LEN(SERVED); i++)
 		if (SERVED[i].minor == s->minor && SERVED[i].experiment[0] &&
+		    strcmp(SERVED[i].experiment, s->experiment) != 0 &&
 		    list_has(r->experiments, SERVED[i].experiment))
 			return false;
 	return true;
@@ -154,34 +157,39 @@ bool layout_recorded(const struct go_release *r, struct layout *ret)
 	return false;
 }
 
+/* How far a row's releases are from a wanted one: below before above, the same minor release first. */
+static int64_t served_distance(const struct served *s, int minor, int patch)
+{
+	const int64_t a_minor = 1 << 21; /* more than any patch, as go_release_parse bounds it */
+	int64_t want = minor * a_minor + patch;
+	int64_t first = s->minor * a_minor + s->first, last = s->minor * a_minor + s->last;
+	int64_t above = (int64_t)1 << 50;
+
+	if (first <= want)
+		return want - MIN(last, want);
+	return first - want + (s->minor == minor ? a_minor / 2 : above);
+}
+
 bool layout_nearest(const struct go_release *r, struct layout *ret)
 {
-	/* What comes before a .0 (rc, beta, devel) is nearest to that .0, when it is recorded. */
-	int64_t want = r->minor * (int64_t)INT_MAX + MAX(r->patch, 0);
-	const struct served *below = NULL, *above = NULL;
-	int64_t below_at = -1, above_at = INT64_MAX;
+	const struct served *best = NULL;
+	int64_t least = INT64_MAX;
 
 	if (r->major != 1)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(SERVED); i++) {
 		const struct served *s = &SERVED[i];
-		int64_t first = s->minor * (int64_t)INT_MAX + s->first;
-		int64_t last = s->minor * (int64_t)INT_MAX + s->last;
+		/* What comes before a .0 (rc, beta, devel) is nearest to that .0, when it is recorded. */
+		int64_t distance = served_distance(s, r->minor, MAX(r->patch, 0));
 
-		if (s->first > s->last || !experiments_fit(s, r))
+		if (s->first > s->last || distance >= least || !experiments_fit(s, r))
 			continue;
-		if (first <= want && MIN(last, want) > below_at) {
-			below = s;
-			below_at = MIN(last, want);
-		}
-		if (first > want && first < above_at) {
-			above = s;
-			above_at = first;
-		}
+		best = s;
+		least = distance;
 	}
-	if (!below && !above)
+	if (!best)
 		return false;
-	served_take(below ? below : above, LAYOUT_NEAREST, ret);
+	served_take(best, LAYOUT_NEAREST, ret);
 	return true;
 }
 

@@ -61,7 +61,10 @@ bool go_release_parse(const char *text, struct go_release *ret);
 
 /** The recorded layout of exactly this release and its experiments; false when there is no record. */
 bool layout_recorded(const struct go_release *r, struct layout *ret);
-/** The recorded layout of the release nearest below (or, when there is none, above) this one. */
+/**
+ * The recorded layout of the release nearest below this one, of the same minor release if there is one,
+ * else the nearest above. A release candidate, beta or development version counts as its .0.
+ */
 bool layout_nearest(const struct go_release *r, struct layout *ret);
 /**
  * The layout out of the DWARF of an ELF file (libdw; DWARF 4 and 5, compressed or not).

@@ -131,7 +131,6 @@ struct reading {
 	uint8_t *ps;            /* copies of the p structs, p_size each; zeroed where one faulted */
 	struct arena_ref *arenas;
 	uint32_t n_arenas;
-	struct blocks *blocks;
 	struct region_vec *regions;
 	VEC(struct addr_range) g0_stacks; /* of threads, outside the heap */
 	uint32_t no_span_pages; /* pages that the allocator has given out, no span has, and no cache: torn or unknown */

@@ -10,10 +10,14 @@
  */
 #include "goruntime/rt.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
-#define MAX_SPANS (64U << 20)
-#define BITS_BLOCKS 160U /* 10 MiB of mark bits at a time */
+#define SPAN_BITS 256U /* room for the two bitmaps of a span */
+#define MAX_SPANS (UINT32_MAX / (SPAN_BITS / SPAN_BITS_UNIT))
+#define MAX_NELEMS (SPAN_BITS * 4)
+#define BITS_BLOCKS 96U /* 6 MiB of mark bits at a time */
 
 /* The parts of an mspan that only matter until its bits are counted. */
 struct span_raw {
@@ -23,15 +27,27 @@ struct span_raw {
 };
 
 #define BATCH 4096U
+#define WORKERS 2U
+#define WORKER_SPANS 50000U /* below this a second thread costs more than it saves */
 
+/**
+ * One thread's share of the span records, and its own part of the arrays that they go to. Only the index of pages is
+ * written by all threads, with compare and exchange: two records that claim one page can at most lose their place.
+ */
 struct spans_reader {
 	struct reading *r;
-	uint32_t cap;
+	struct target *t;
+	struct arena scratch;
+	struct blocks *blocks;
+	taddr *at;
+	uint32_t n, next; /* next: place in heap.spans */
 	struct span_raw raw[BATCH];
 	uint32_t n_raw;
-	uint64_t bits_cap;
-	uint32_t skipped;
+	uint64_t bits; /* next place in heap.bits, in units */
+	uint32_t skipped, torn;
+	bytes large_waste;
 	taddr run_start, run_end; /* of span structs, for the ledger's runtime.mspan */
+	VEC(struct addr_range) runs;
 };
 
 static struct span_chunk *chunk_at(const struct heap *h, taddr at)
@@ -51,23 +67,21 @@ static struct span_chunk *chunk_at(const struct heap *h, taddr at)
 /** Registers the pages of a span; false when another span has one of them, or the heap does not reach there. */
 static bool index_span(struct heap *h, const struct span *s, uint32_t i)
 {
-	taddr end = s->start + span_bytes(s);
-	for (int pass = 0; pass < 2; pass++) {
-		struct span_chunk *c = NULL;
-		for (taddr at = s->start; at < end; at += GO_PAGE) {
-			if (c == NULL || c->key != at >> 22)
-				c = chunk_at(h, at);
-			if (c == NULL)
-				return false;
-			uint32_t *slot = &c->span[at >> 13 & 511];
-			if (pass == 0 && *slot != 0)
-				return false;
-			*slot = i + 1;
-			if (pass == 0)
-				*slot = 0;
-		}
+	taddr end = s->start + span_bytes(s), at;
+	struct span_chunk *c = NULL;
+	for (at = s->start; at < end; at += GO_PAGE) {
+		uint32_t none = 0;
+		if (c == NULL || c->key != at >> 22)
+			c = chunk_at(h, at);
+		if (c == NULL || !__atomic_compare_exchange_n(&c->span[at >> 13 & 511], &none, i + 1, false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+			break;
 	}
-	return true;
+	if (at == end)
+		return true;
+	for (taddr back = s->start; back < at; back += GO_PAGE)
+		__atomic_store_n(&chunk_at(h, back)->span[back >> 13 & 511], 0, __ATOMIC_RELAXED);
+	return false;
 }
 
 static const struct arena_ref *arena_at(const struct reading *r, taddr at)
@@ -120,21 +134,21 @@ static bool count_slots(struct spans_reader *w, struct span *s, const struct spa
 {
 	struct reading *r = w->r;
 	uint32_t n = (s->nelems + 7U) / 8;
-	uint8_t *alloc = r->s->heap.bits + s->bits, *mark = alloc + n;
+	uint8_t *alloc = span_allocated(&r->s->heap, s), *mark = span_survivors(&r->s->heap, s);
 	uint32_t h = r->head.sweepgen, age = raw->sweepgen - h;
 	bool swept = r->head.gcphase == 1 || age == 0 || age == 3;
 	memset(alloc, 0, 2 * (size_t)n);
 	/* a span that was never allocated from has no bits */
-	if (raw->alloc_bits != 0 && !blocks_read(r->blocks, raw->alloc_bits, alloc, n))
+	if (raw->alloc_bits != 0 && !blocks_read(w->blocks, raw->alloc_bits, alloc, n))
 		return false;
 	if (swept) {
 		memcpy(mark, alloc, n);
 	} else {
-		if (raw->mark_bits != 0 && !blocks_read(r->blocks, raw->mark_bits, mark, n))
+		if (raw->mark_bits != 0 && !blocks_read(w->blocks, raw->mark_bits, mark, n))
 			return false;
 		if (s->elemsize >= 16 && s->elemsize <= 512 && s->npages == 1 && inline_marks(r, s)) {
 			uint8_t in_span[64];
-			if (target_read(r->t, s->start + GO_PAGE - 64, in_span, 63) != 63)
+			if (target_read(w->t, s->start + GO_PAGE - 64, in_span, 63) != 63)
 				return false;
 			for (uint32_t i = 0; i < MIN(n, 63); i++)
 				mark[i] |= in_span[i];
@@ -175,7 +189,7 @@ static bool decode_span(struct spans_reader *w, taddr at, const uint8_t *d, stru
 	s->state = SPAN_HEAP;
 	if (get(d, l->mspan_isUserArenaChunk) != 0)
 		s->flags |= SPAN_USER_ARENA;
-	if (nelems == 0 || nelems > GO_PAGE / 8 * 10 || freeindex > nelems || count > nelems || elem == 0 ||
+	if (nelems == 0 || nelems > MAX_NELEMS || freeindex > nelems || count > nelems || elem == 0 ||
 	    s->spanclass >= 2 * GO_SIZE_CLASSES || nelems > span_bytes(s) / elem)
 		return false;
 	s->elemsize = elem > UINT32_MAX ? UINT32_MAX : (uint32_t)elem;
@@ -190,17 +204,19 @@ static bool decode_span(struct spans_reader *w, taddr at, const uint8_t *d, stru
 	if (s->spanclass < 2) {
 		taddr limit = get(d, l->mspan_limit);
 		if (limit > s->start && limit <= s->start + span_bytes(s))
-			w->r->s->heap.large_waste += s->start + span_bytes(s) - limit;
+			w->large_waste += s->start + span_bytes(s) - limit;
 	}
 	return true;
 }
 
 #define SPAN_TRIES 3
+#define MSPAN_MAX 512U
 
 static void count_batch(struct spans_reader *w)
 {
 	struct heap *h = &w->r->s->heap;
-	uint8_t *d = arena_alloc(&w->r->scratch, w->r->l->mspan_size.width);
+	uint32_t size = w->r->l->mspan_size.width;
+	uint8_t d[MSPAN_MAX];
 	for (uint32_t i = 0; i < w->n_raw; i++) {
 		struct span_raw raw = w->raw[i];
 		struct span *s = &h->spans[raw.index];
@@ -209,37 +225,41 @@ static void count_batch(struct spans_reader *w)
 		for (int k = 0; !good && k < SPAN_TRIES; k++) {
 			struct span again;
 			struct span_raw fresh;
-			bytes waste = h->large_waste;
-			if (target_read(w->r->t, raw.at, d, w->r->l->mspan_size.width) != w->r->l->mspan_size.width ||
+			bytes waste = w->large_waste;
+			if (target_read(w->t, raw.at, d, size) != size ||
 			    !decode_span(w, raw.at, d, &again, &fresh) || again.start != s->start || again.npages != s->npages ||
 			    again.nelems != s->nelems || again.state != SPAN_HEAP)
 				break;
-			h->large_waste = waste;
+			w->large_waste = waste;
 			fresh.index = raw.index;
 			s->flags = again.flags;
-			blocks_forget(w->r->blocks, fresh.alloc_bits);
-			blocks_forget(w->r->blocks, fresh.mark_bits);
+			blocks_forget(w->blocks, fresh.alloc_bits);
+			blocks_forget(w->blocks, fresh.mark_bits);
 			good = count_slots(w, s, &fresh);
 		}
 		if (!good) {
 			s->flags |= SPAN_TORN;
-			h->torn++;
+			w->torn++;
 		}
 	}
 	w->n_raw = 0;
+}
+
+static void end_run(struct spans_reader *w)
+{
+	if (w->run_end > w->run_start)
+		*VEC_PUSH(&w->scratch, &w->runs) = (struct addr_range){w->run_start, w->run_end};
 }
 
 static void take_span(void *ctx, taddr at, const uint8_t *d, bool ok)
 {
 	struct spans_reader *w = ctx;
 	struct heap *h = &w->r->s->heap;
-	uint32_t size = w->r->l->mspan_size.width;
 	if (at != w->run_end) {
-		if (w->run_end > w->run_start)
-			region_add(w->r, w->run_start, w->run_end - w->run_start, REGION_MSPAN, RD_MSPANS);
+		end_run(w);
 		w->run_start = at;
 	}
-	w->run_end = at + size;
+	w->run_end = at + w->r->l->mspan_size.width;
 	struct span s;
 	struct span_raw raw;
 	if (!ok) {
@@ -248,26 +268,73 @@ static void take_span(void *ctx, taddr at, const uint8_t *d, bool ok)
 	}
 	if (!decode_span(w, at, d, &s, &raw))
 		return; /* free, or in the middle of being made */
-	if (h->n_spans == w->cap || !index_span(h, &s, h->n_spans)) {
+	if (!index_span(h, &s, w->next)) {
 		w->skipped++;
 		return;
 	}
-	raw.index = h->n_spans;
 	if (s.state == SPAN_HEAP) {
-		bytes need = 2 * ((s.nelems + 7U) / 8);
-		if (h->n_bits + need > w->bits_cap) {
-			w->skipped++;
-			return;
-		}
-		s.bits = (uint32_t)h->n_bits;
-		h->n_bits += need;
+		s.bits = (uint32_t)w->bits;
+		w->bits += (2 * ((s.nelems + 7U) / 8) + SPAN_BITS_UNIT - 1) / SPAN_BITS_UNIT;
 	}
-	h->spans[h->n_spans++] = s;
+	raw.index = w->next++;
+	h->spans[raw.index] = s;
 	if (s.state == SPAN_HEAP) {
 		w->raw[w->n_raw++] = raw;
 		if (w->n_raw == BATCH)
 			count_batch(w);
 	}
+}
+
+static void *read_share(void *arg)
+{
+	struct spans_reader *w = arg;
+	gather(w->t, &w->scratch, w->at, w->n, w->r->l->mspan_size.width, take_span, w);
+	count_batch(w);
+	end_run(w);
+	return NULL;
+}
+
+/** Reads all records, on two processors where that pays. */
+static void read_shares(struct reading *r, taddr *at, uint32_t n)
+{
+	struct heap *h = &r->s->heap;
+	struct target *twin = n >= WORKER_SPANS && sysconf(_SC_NPROCESSORS_ONLN) > 1 ? target_twin(r->t) : NULL;
+	uint32_t workers = twin != NULL ? WORKERS : 1, skipped = 0;
+	struct spans_reader *w = ARENA_ARRAY(&r->scratch, struct spans_reader, workers);
+	pthread_t thread;
+	for (uint32_t i = 0; i < workers; i++) {
+		uint32_t from = (uint32_t)((uint64_t)n * i / workers), to = (uint32_t)((uint64_t)n * (i + 1) / workers);
+		w[i].r = r;
+		w[i].t = i == 0 ? r->t : twin;
+		w[i].at = at + from;
+		w[i].n = to - from;
+		w[i].next = from;
+		w[i].bits = (uint64_t)from * (SPAN_BITS / SPAN_BITS_UNIT);
+		arena_init(&w[i].scratch, 0);
+		w[i].blocks = blocks_new(w[i].t, &w[i].scratch, BITS_BLOCKS / workers);
+	}
+	bool threaded = workers > 1 && pthread_create(&thread, NULL, read_share, &w[1]) == 0;
+	read_share(&w[0]);
+	if (threaded)
+		pthread_join(thread, NULL);
+	else if (workers > 1)
+		read_share(&w[1]);
+	for (uint32_t i = 0; i < workers; i++) {
+		for (uint32_t k = 0; k < w[i].runs.n; k++)
+			region_add(r, w[i].runs.v[k].start, w[i].runs.v[k].end - w[i].runs.v[k].start, REGION_MSPAN, RD_MSPANS);
+		skipped += w[i].skipped;
+		h->torn += w[i].torn;
+		h->large_waste += w[i].large_waste;
+		arena_free(&w[i].scratch);
+	}
+	if (twin != NULL) {
+		r->t->stats.reads += twin->stats.reads;
+		r->t->stats.bytes_read += twin->stats.bytes_read;
+		r->t->stats.swapped_reads += twin->stats.swapped_reads;
+		target_close(twin);
+	}
+	if (skipped != 0)
+		note_add(r->s, false, "%u span records changed while they were read and are left out", skipped);
 }
 
 bool read_arenas(struct reading *r, struct err *err)
@@ -368,22 +435,16 @@ bool read_spans(struct reading *r, struct err *err)
 	if (at == NULL || !mem_read(r->t, all.ptr, at, (size_t)n * sizeof *at, err))
 		return err_in(err, "mheap_.allspans");
 	region_add(r, all.ptr, all.cap * 8, REGION_OTHER, RD_ALLSPANS);
-	struct spans_reader *w = ARENA_NEW(&r->scratch, struct spans_reader);
-	w->r = r;
-	w->cap = n;
 	h->spans = arena_try(r->mem, n, sizeof *h->spans, err);
-	/* address space only: what is not written stays untouched */
-	w->bits_cap = MIN((bytes)n * 256, UINT32_MAX);
-	h->bits = arena_try(r->mem, w->bits_cap + 1, 1, err);
+	/* address space mostly: what is not written stays untouched */
+	h->bits = arena_try(r->mem, n, SPAN_BITS, err);
 	if (h->spans == NULL || h->bits == NULL)
 		return err_in(err, "mheap_.allspans");
-	r->blocks = blocks_new(r->t, &r->scratch, BITS_BLOCKS);
-	gather(r->t, &r->scratch, at, n, r->l->mspan_size.width, take_span, w);
-	count_batch(w);
-	if (w->run_end > w->run_start)
-		region_add(r, w->run_start, w->run_end - w->run_start, REGION_MSPAN, RD_MSPANS);
-	if (w->skipped != 0)
-		note_add(r->s, false, "%u span records changed while they were read and are left out", w->skipped);
+	if (r->l->mspan_size.width > MSPAN_MAX)
+		return err_set(err, ERR_RELEASE, "mspan is larger than in any known release");
+	sort_addrs(&r->scratch, at, n);
+	h->n_spans = n;
+	read_shares(r, at, n);
 	arena_reset(&r->scratch, mark);
 	return true;
 }

@@ -127,6 +127,15 @@ static const char *line_value(struct arena *a, const char *mod, const char *key)
 	return NULL;
 }
 
+/* Whether a text can be a version: something, and printable. */
+static bool is_word(struct text t)
+{
+	for (size_t i = 0; i < t.n; i++)
+		if (t.s[i] < ' ' || t.s[i] > '~')
+			return false;
+	return t.n > 0;
+}
+
 /* Decodes the block at a file offset. False: it is none. */
 static bool block_read(const struct elf_image *e, struct arena *a, uint64_t offset, struct go_buildinfo *ret)
 {
@@ -142,6 +151,8 @@ static bool block_read(const struct elf_image *e, struct arena *a, uint64_t offs
 		version = text_inline(e, a, &offset, MAX_VERSION);
 		if (version.s)
 			mod = text_inline(e, a, &offset, MAX_MODULES);
+		if (!mod.s)
+			return false;
 	} else {
 		int size = h[14];
 		bool big = h[15] & FLAG_BIG;
@@ -151,7 +162,7 @@ static bool block_read(const struct elf_image *e, struct arena *a, uint64_t offs
 		version = text_pointed(e, a, word(h + 16, size, big), size, big, MAX_VERSION);
 		mod = text_pointed(e, a, word(h + 16 + size, size, big), size, big, MAX_MODULES);
 	}
-	if (version.n == 0)
+	if (!is_word(version))
 		return false;
 	b.version = version.s;
 	/* Go's own reader asks no more of the frame either. */

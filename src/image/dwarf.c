@@ -173,26 +173,31 @@ static uint32_t subject_add(struct subject *subjects, uint32_t *n, const char *t
 	return (*n)++;
 }
 
-/* Whether subjects that are not found yet may be in a unit of this name. */
+/* Whether a subject that is not found yet may be in a unit of this name. */
+static bool subject_in(const struct subject *s, const char *unit, size_t len)
+{
+	if (s->found)
+		return false;
+	if (!s->variable && strcmp(unit, "runtime") == 0)
+		return true;
+	return s->pkg == len && memcmp(s->name, unit, len) == 0;
+}
+
 static bool unit_wanted(const struct subject *subjects, uint32_t n, const char *unit)
 {
-	bool types = strcmp(unit, "runtime") == 0;
 	size_t len = strlen(unit);
 
-	for (uint32_t i = 0; i < n; i++) {
-		if (subjects[i].found)
-			continue;
-		if (types && !subjects[i].variable)
+	for (uint32_t i = 0; i < n; i++)
+		if (subject_in(&subjects[i], unit, len))
 			return true;
-		if (subjects[i].pkg == len && strncmp(subjects[i].name, unit, len) == 0)
-			return true;
-	}
 	return false;
 }
 
-static void subjects_match(struct subject *subjects, uint32_t n, Dwarf_Die *die, bool variable)
+static void subjects_match(struct subject *subjects, uint32_t n, const char *unit, Dwarf_Die *die,
+                           bool variable)
 {
 	const char *name = dwarf_diename(die);
+	size_t len = strlen(unit);
 	Dwarf_Attribute attr;
 
 	if (!name)
@@ -200,7 +205,7 @@ static void subjects_match(struct subject *subjects, uint32_t n, Dwarf_Die *die,
 	for (uint32_t i = 0; i < n; i++) {
 		struct subject *s = &subjects[i];
 
-		if (s->found || s->variable != variable || strcmp(s->name, name) != 0)
+		if (s->variable != variable || strcmp(s->name, name) != 0 || !subject_in(s, unit, len))
 			continue;
 		if (!variable) {
 			s->die = *die;
@@ -212,21 +217,22 @@ static void subjects_match(struct subject *subjects, uint32_t n, Dwarf_Die *die,
 }
 
 /* Looks through the top level of one unit. Spends from *dies, stops at 0. */
-static void unit_search(struct subject *subjects, uint32_t n, Dwarf_Die *unit, uint32_t *dies)
+static void unit_search(struct subject *subjects, uint32_t n, const char *unit, Dwarf_Die *unit_die,
+                        uint32_t *dies)
 {
 	Dwarf_Die die;
 
-	if (dwarf_child(unit, &die) != 0)
+	if (dwarf_child(unit_die, &die) != 0)
 		return;
 	do {
 		switch (dwarf_tag(&die)) {
 		case DW_TAG_structure_type:
 		case DW_TAG_base_type:
 		case DW_TAG_typedef:
-			subjects_match(subjects, n, &die, false);
+			subjects_match(subjects, n, unit, &die, false);
 			break;
 		case DW_TAG_variable:
-			subjects_match(subjects, n, &die, true);
+			subjects_match(subjects, n, unit, &die, true);
 			break;
 		default:
 			break;
@@ -438,7 +444,7 @@ static bool resolve(Dwarf *dw, struct arena *a, struct dwarf_query *q, uint32_t 
 
 		n_units++;
 		if (name && unit_wanted(subjects, n_subjects, name))
-			unit_search(subjects, n_subjects, &die, &dies);
+			unit_search(subjects, n_subjects, name, &die, &dies);
 	}
 	if (n_units == 0)
 		return err_set(err, ERR_FORMAT, "bad DWARF: %s", dwarf_errmsg(-1));

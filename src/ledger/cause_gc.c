@@ -103,12 +103,12 @@ static void advise_gc(struct study *t, struct finding *f, bytes garbage)
 				    times, cpu * (times - 1), cpu * times, cpu);
 	}
 	if (!limit_rules)
-		cause_action(t, f, saves, "set GOGC=%d (environment, or debug.SetGCPercent)\t%s", other.gogc, cost);
+		cause_action(t, f, saves, "set GOGC=%d\t%s", other.gogc, cost);
 	if (p->go_minor > 18) {
 		bytes limit = pacer_limit_for(p, then);
 		if (limit < p->limit)
-			cause_action(t, f, saves, "set GOMEMLIMIT=%lluMiB (environment, or debug.SetMemoryLimit)\t%s; the nearer the live heap "
-				     "comes to %s, the more", (unsigned long long)(limit / MIB), cost, cause_bytes(t, then));
+			cause_action(t, f, saves, "set GOMEMLIMIT=%lluMiB\tthe same at today's live heap of %s, and more as it grows",
+				     (unsigned long long)(limit / MIB), cause_bytes(t, p->marked));
 	}
 }
 

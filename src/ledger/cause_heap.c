@@ -45,6 +45,11 @@ static bytes sum_classes(const struct heap *h, bool tails, struct class_sum sum[
 	return sparse;
 }
 
+static bytes heap_in_use(const struct study *t)
+{
+	return t->objects + t->l->line[LINE_HEAP_SLOTS].bytes + t->l->line[LINE_HEAP_TAIL].bytes;
+}
+
 void cause_fragmentation(struct study *t, struct finding *f)
 {
 	struct class_sum sum[GO_SIZE_CLASSES];
@@ -54,9 +59,9 @@ void cause_fragmentation(struct study *t, struct finding *f)
 		return;
 	sparse = sum_classes(&t->s->heap, false, sum);
 	cause_evidence(t, f, "%s of free slots in spans in use, of %s in spans (HeapInuse)%s", cause_bytes(t, all),
-		       cause_bytes(t, t->objects + all + t->l->line[LINE_HEAP_TAIL].bytes),
+		       cause_bytes(t, heap_in_use(t)),
 		       t->l->residency ? arena_printf(t->a, "; %s of them in memory", cause_bytes(t, holes)) : "");
-	for (unsigned i = 0; i < 3 && sum[i].holes >= all / 50 + 1; i++)
+	for (unsigned i = 0; i < 3 && sum[i].holes > sum[0].holes / 20; i++)
 		cause_evidence(t, f, "objects of %u bytes: %s of holes in %s spans, %d %% of the slots taken", GO_CLASS_SIZE[sum[i].class],
 			       cause_bytes(t, sum[i].holes), cause_count(t, sum[i].spans),
 			       cause_percent((double)sum[i].taken, (double)sum[i].slots));
@@ -79,6 +84,9 @@ void cause_span_tail(struct study *t, struct finding *f)
 	if (!cause_claim(t, f, (int64_t)tail))
 		return;
 	sum_classes(&t->s->heap, true, sum);
+	cause_evidence(t, f, "%s of the spans in use lie behind the last slot or hold bitmaps, %d %% of HeapInuse",
+		       cause_bytes(t, t->l->line[LINE_HEAP_TAIL].bytes),
+		       cause_percent((double)t->l->line[LINE_HEAP_TAIL].bytes, (double)heap_in_use(t)));
 	for (unsigned i = 0; i < 3 && sum[i].tail > 0; i++) {
 		bytes span = sum[i].spans ? sum[i].tail / sum[i].spans : 0;
 		cause_evidence(t, f, "objects of %u bytes: %s behind the last slot of %s spans, %s in each", GO_CLASS_SIZE[sum[i].class],

@@ -7,7 +7,7 @@
 static void claim_slots(struct book *b, const struct span *s)
 {
 	bytes elem = span_elemsize(s);
-	const uint8_t *alloc = b->s->heap.bits + s->bits, *mark = alloc + (s->nelems + 7U) / 8;
+	const uint8_t *alloc = span_allocated(&b->s->heap, s), *mark = span_survivors(&b->s->heap, s);
 	enum line_id other = s->flags & SPAN_UNSWEPT ? LINE_HEAP_DEAD : LINE_HEAP_NEW;
 	/* neighbours of one kind are claimed together */
 	for (uint32_t i = 0; i < s->nelems;) {
@@ -64,7 +64,7 @@ void claim_heap(struct book *b)
 		const struct span *s = &h->spans[i];
 		if (s->state == SPAN_HEAP) {
 			claim_span(b, s);
-		} else if (s->state == SPAN_WORKBUF || s->state == SPAN_MANUAL_OTHER) {
+		} else if (s->state == SPAN_WORKBUF) {
 			b->line[LINE_RUNTIME_GC].bytes += span_bytes(s);
 			book_claim(b, LINE_RUNTIME_GC, s->start, s->start + span_bytes(s));
 		}

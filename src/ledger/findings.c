@@ -17,8 +17,9 @@ static const struct rule RULES[] = {
 #undef FINDING
 };
 
-/* What of the gap goes unnoticed in any program. */
-#define SMALL (24 * MIB)
+/* What goes unnoticed in any program: of one cause, and of the whole gap. */
+#define SMALL_PART (16 * MIB)
+#define SMALL_GAP (24 * MIB)
 #define NORMAL_GAP 25U /* percent of RSS */
 
 bytes cause_line(const struct study *t, enum line_id id)
@@ -153,22 +154,31 @@ static struct study study_of(const struct ledger *l, struct arena *a)
 	return t;
 }
 
+/* RSS is below what Go says: then that comes first, however small it is. */
+static bool turns_the_question(const struct study *t, const struct finding *f)
+{
+	return f->rule->run == cause_not_a_gap && f->told && (t->gap < 0 || t->rss < t->objects);
+}
+
+/* As much of the cause as a healthy program may have. */
+static bool part_is_normal(const struct study *t, const struct finding *f)
+{
+	return llabs(f->c.bytes) <= (int64_t)MAX(t->rss / 100 * f->rule->normal, SMALL_PART);
+}
+
 /* Every part of the gap is what a healthy program has, and so is their sum. */
 static bool gap_is_normal(const struct study *t, const struct finding *f)
 {
 	int64_t sum = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(RULES); i++) {
-		const struct rule *r = f[i].rule;
-		int64_t n = f[i].c.bytes, normal = (int64_t)MAX(t->rss / 100 * r->normal, SMALL);
-
-		if (r->part != GAP || r->normal == 100)
+		if (f[i].rule->part != GAP || f[i].rule->normal == 100)
 			continue;
-		if (llabs(n) > normal || (r->run == cause_not_a_gap && f[i].told && t->gap < 0))
+		if (!part_is_normal(t, &f[i]) || turns_the_question(t, &f[i]))
 			return false;
-		sum += MAX(n, 0);
+		sum += MAX(f[i].c.bytes, 0);
 	}
-	return sum <= (int64_t)MAX(t->rss / 100 * NORMAL_GAP, SMALL);
+	return sum <= (int64_t)MAX(t->rss / 100 * NORMAL_GAP, SMALL_GAP);
 }
 
 static int by_size(const void *a, const void *b)
@@ -186,13 +196,14 @@ static uint32_t choose(const struct study *t, struct finding *f, bool normal)
 
 	for (size_t i = 0; i < ARRAY_LEN(RULES); i++) {
 		enum finding_part part = f[i].rule->part;
-		if (f[i].told && (part == ASIDE || (part == GAP) != normal))
+		bool usual = part == GAP && part_is_normal(t, &f[i]) && llabs(f[i].c.bytes) < llabs(t->gap) / 20;
+		if (f[i].told && (part == ASIDE || (part == GAP) != normal) && (!usual || turns_the_question(t, &f[i])))
 			f[n++] = f[i];
 	}
 	qsort(f, n, sizeof *f, by_size);
 	for (uint32_t i = 1; i < n; i++) {
 		struct finding first = f[i];
-		if (first.rule->run != cause_not_a_gap || !(t->gap < 0 || t->rss < t->objects))
+		if (!turns_the_question(t, &first))
 			continue;
 		memmove(f + 1, f, i * sizeof *f);
 		f[0] = first;
@@ -256,7 +267,8 @@ static void say_first(struct study *t, const struct finding *f, struct str *verd
 	else if (percent > 105 || percent < 0)
 		str_addf(verdict, "The largest cause is %s, %s: %s", f->c.title, size, f->clause);
 	else if (percent >= 95)
-		str_addf(verdict, "All of the gap (%s) comes from %s: %s", size, f->c.title, f->clause);
+		str_addf(verdict, "%s of the gap (%s) comes from %s: %s", percent >= 100 ? "All" : "Nearly all", size,
+			 f->c.title, f->clause);
 	else if (percent >= 50)
 		str_addf(verdict, "Most of the gap (%d %%, %s) comes from %s: %s", percent, size, f->c.title, f->clause);
 	else
@@ -274,7 +286,7 @@ static void say(struct study *t, const struct finding *f, uint32_t n, struct str
 	    f[1].c.share >= 0.1)
 		str_addf(verdict, "; then %s (%d %%)", f[1].c.title, cause_percent(f[1].c.share, 1));
 	for (uint32_t i = 1; i < n; i++)
-		if (f[i].rule->run == cause_limit_misfit)
+		if (f[i].rule->run == cause_limit_misfit && !strstr(f[0].clause, f[i].c.title))
 			str_addf(verdict, "; and %s", f[i].c.title);
 	if (cause_oom_distance(t, &oom) && oom < t->cgroup->limit / 100 * 15)
 		str_addf(verdict, "; the OOM kill is %s away", cause_bytes(t, oom));

@@ -97,6 +97,11 @@ struct tcache_look {
 	uint32_t data;  /* offset in walk.tcache_data */
 };
 
+struct thread_stack {
+	taddr start, end;
+	bool alive; /* some thread has it */
+};
+
 struct walk {
 	struct target *t;
 	const struct os_facts *os;
@@ -111,8 +116,8 @@ struct walk {
 	VEC(struct glibc_arena) arenas;
 	VEC(struct zone) zones; /* sorted by start before the walk */
 	VEC(struct addr_range) own; /* chunks that malloc mapped */
-	VEC(struct addr_range) stacks;
-	uint32_t cached_stacks;
+	VEC(struct thread_stack) stacks; /* ascending */
+	bool inner_guards;	    /* stacks' guards are no mappings of their own (2.42 on) */
 
 	struct window win, side;
 	struct fast_chunk *fast; /* ascending */
@@ -153,6 +158,8 @@ void zones_find(struct walk *w);
 /** Chunks of their own and extensions of the main arena, in the anonymous mappings that nothing else claims. */
 void mapped_find(struct walk *w);
 bool map_is_anon(const struct mapping *m);
+/** All that is taken or was found so far, ascending, in the scratch arena. */
+struct native_taken busy_make(struct walk *w);
 
 /* glibc_walk.c */
 /** Walks every zone chunk by chunk: fills used[], counts, remembers what may be in a list. */
@@ -176,6 +183,8 @@ void lists_probe(struct walk *w);
 /* stacks.c */
 /** Thread stacks, with glibc's TCB at their top or by their shape. */
 void stacks_find(struct walk *w, const struct addr_range *g0, uint32_t n_g0, bool glibc);
+/** Where guards are no mappings: stacks without a thread, in the memory that is still nobody's. */
+void stacks_find_inner(struct walk *w);
 
 /* native.c */
 /** Parts of [lo, hi) that are not taken, one after another: the first at or above *at. False: no more. */

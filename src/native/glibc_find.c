@@ -148,7 +148,7 @@ static bool par_is(const uint8_t *b, struct glibc_par *ret)
 	};
 	uint64_t mem = word_at(b - 16), max_mem = word_at(b - 8);
 
-	if (mem > max_mem || mem % OS_PAGE || max_mem % OS_PAGE || max_mem > (bytes)1 << 47 ||
+	if (mem > max_mem || mem % 16 || max_mem % 16 || max_mem > (bytes)1 << 47 ||
 	    word_at(b + 8) > 76 || word_at(b + 16) > (8U << 20) || word_at(b + 24) > UINT16_MAX)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {

@@ -345,6 +345,9 @@ static void path_odd(struct path *p)
 		if (!r->thread && (next & ~(uint64_t)1) == 16) {
 			taddr to = p->x + 32;
 
+			b = header(p, to);
+			if (b && (word_at(b + 8) & ~(uint64_t)1) == 16)
+				to += 16; /* the rest of the old top was too small for a chunk */
 			/* Behind the fence: somebody else's brk, counted as used, as malloc does. */
 			if (to < r->end)
 				to = boundary_next(w, r, to, top_now(w, r));
@@ -557,8 +560,17 @@ taddr extent_end(struct walk *w, taddr at, taddr limit)
 			return 0;
 		size = word_at(b + 8);
 		if ((size & ~(uint64_t)CHUNK_PREV_INUSE) == 16) {
-			b = window_get(w, &w->side, at + 16, 16, limit);
-			return b && (word_at(b + 8) & ~(uint64_t)1) == 16 && (at + 32) % OS_PAGE == 0 ? at + 32 : 0;
+			taddr end = round_up(at, OS_PAGE);
+
+			/* Two posts, or three when the rest of the old top was too small for a chunk. */
+			if (end - at != 32 && end - at != 48)
+				return 0;
+			for (at += 16; at < end; at += 16) {
+				b = window_get(w, &w->side, at, 16, limit);
+				if (!b || (word_at(b + 8) & ~(uint64_t)1) != 16)
+					return 0;
+			}
+			return end;
 		}
 		if (size_is_odd(&r, at, size))
 			return 0;

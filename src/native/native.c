@@ -235,10 +235,11 @@ static void heap_take(struct walk *w, struct native *ret)
 static void stacks_make(struct walk *w, struct native *ret)
 {
 	ret->thread_stacks = ARENA_ARRAY(w->out, struct addr_range, w->stacks.n + 1);
-	if (w->stacks.n)
-		memcpy(ret->thread_stacks, w->stacks.v, w->stacks.n * sizeof(*w->stacks.v));
+	for (uint32_t i = 0; i < w->stacks.n; i++) {
+		ret->thread_stacks[i] = (struct addr_range){w->stacks.v[i].start, w->stacks.v[i].end};
+		ret->cached_stacks += !w->stacks.v[i].alive;
+	}
 	ret->n_thread_stacks = w->stacks.n;
-	ret->cached_stacks = w->cached_stacks;
 }
 
 static void unknown_read(struct walk *w, const char *name, const struct addr_range *g0, uint32_t n_g0, struct native *ret)
@@ -286,6 +287,8 @@ void native_read(struct target *t, const struct native_taken *taken, const struc
 	stacks_find(&w, g0_stacks, n_g0, true);
 	if (w.arenas.n) {
 		mapped_find(&w);
+		if (w.inner_guards || (w.layout && w.layout->n_fast == 0))
+			stacks_find_inner(&w);
 		arenas_walk(&w);
 	}
 	ranges_make(&w, ret);

@@ -25,11 +25,6 @@
 #define SCAN_MAX     ((bytes)32 << 20)
 #define SCAN_ALL     ((bytes)256 << 20)
 
-struct thread_stack {
-	struct addr_range r;
-	bool alive;
-};
-
 struct stacks {
 	struct walk *w;
 	uint8_t *block, *tcb;
@@ -65,7 +60,7 @@ static uint32_t sp_from(const struct stacks *q, taddr at)
 static bool found_at(const struct stacks *q, taddr at)
 {
 	for (uint32_t i = q->found.n; i-- > 0;) {
-		if (at >= q->found.v[i].r.start && at < q->found.v[i].r.end)
+		if (at >= q->found.v[i].start && at < q->found.v[i].end)
 			return true;
 	}
 	return false;
@@ -76,7 +71,7 @@ static void found_add(struct stacks *q, taddr lo, taddr hi, const struct addr_ra
 	lo = MAX(round_up(lo, OS_PAGE), in->start);
 	hi = MIN(round_down(hi, OS_PAGE), in->end);
 	if (lo < hi)
-		*VEC_PUSH(q->w->scratch, &q->found) = (struct thread_stack){{lo, hi}, alive};
+		*VEC_PUSH(q->w->scratch, &q->found) = (struct thread_stack){lo, hi, alive};
 }
 
 /* The control block at `at`, if it is one; it says where its stack lies. */
@@ -97,6 +92,7 @@ static bool tcb_take(struct stacks *q, taddr at, const struct addr_range *in)
 		    lo + size - at > TOP_MAX || guard % OS_PAGE || guard >= size)
 			continue;
 		found_add(q, lo + guard, lo + size, in, tid > 0);
+		q->w->inner_guards |= guard && lo >= in->start;
 		return true;
 	}
 	return false;
@@ -196,16 +192,38 @@ static int found_cmp(const void *a, const void *b)
 {
 	const struct thread_stack *x = a, *y = b;
 
-	return (x->r.start > y->r.start) - (x->r.start < y->r.start);
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static void stacks_open(struct stacks *q, struct walk *w)
+{
+	*q = (struct stacks){.w = w, .left = SCAN_ALL};
+	q->block = arena_alloc(w->scratch, BLOCK);
+	q->tcb = arena_alloc(w->scratch, PTHREAD_MAX);
+}
+
+/* Leaves what was found in w->stacks, in order and without overlaps. */
+static void stacks_keep(struct stacks *q)
+{
+	struct walk *w = q->w;
+
+	for (uint32_t i = 0; i < w->stacks.n; i++)
+		*VEC_PUSH(w->scratch, &q->found) = w->stacks.v[i];
+	if (q->found.n)
+		qsort(q->found.v, q->found.n, sizeof(*q->found.v), found_cmp);
+	w->stacks.n = 0;
+	for (uint32_t i = 0; i < q->found.n; i++) {
+		if (w->stacks.n == 0 || q->found.v[i].start >= w->stacks.v[w->stacks.n - 1].end)
+			*VEC_PUSH(w->scratch, &w->stacks) = q->found.v[i];
+	}
 }
 
 void stacks_find(struct walk *w, const struct addr_range *g0, uint32_t n_g0, bool glibc)
 {
 	const struct os_facts *os = w->os;
-	struct stacks q = {.w = w, .left = SCAN_ALL};
+	struct stacks q;
 
-	q.block = arena_alloc(w->scratch, BLOCK);
-	q.tcb = arena_alloc(w->scratch, PTHREAD_MAX);
+	stacks_open(&q, w);
 	q.sp = ARENA_ARRAY(w->scratch, taddr, os->n_threads + 1);
 	for (uint32_t i = 0; i < os->n_threads; i++) {
 		if (os->threads[i].sp)
@@ -225,15 +243,24 @@ void stacks_find(struct walk *w, const struct addr_range *g0, uint32_t n_g0, boo
 				piece_read(&q, &piece, guard && piece.start == m->start, g0, n_g0, glibc);
 		}
 	}
-	if (q.found.n)
-		qsort(q.found.v, q.found.n, sizeof(*q.found.v), found_cmp);
-	w->stacks.n = 0;
-	for (uint32_t i = 0; i < q.found.n; i++) {
-		const struct thread_stack *s = &q.found.v[i];
+	stacks_keep(&q);
+}
 
-		if (w->stacks.n && s->r.start < w->stacks.v[w->stacks.n - 1].end)
-			continue;
-		*VEC_PUSH(w->scratch, &w->stacks) = s->r;
-		w->cached_stacks += !s->alive;
+void stacks_find_inner(struct walk *w)
+{
+	const struct native_taken busy = busy_make(w);
+	struct stacks q;
+
+	stacks_open(&q, w);
+	for (uint32_t i = 0; i < w->os->n_maps; i++) {
+		const struct mapping *m = &w->os->maps[i];
+		struct addr_range piece;
+		taddr at = m->start;
+
+		while (map_is_anon(m) && untaken_next(&busy, &at, m->end, &piece)) {
+			if (piece.end - piece.start >= STACK_MIN)
+				tcb_scan(&q, piece.start, piece.end, &piece, 0);
+		}
 	}
+	stacks_keep(&q);
 }

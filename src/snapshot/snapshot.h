@@ -29,7 +29,8 @@ struct addr_range {
 	taddr start, end;
 };
 
-enum span_state { SPAN_HEAP, SPAN_STACK, SPAN_WORKBUF, SPAN_MANUAL_OTHER };
+/** SPAN_NONE is an unused place in heap.spans, with no pages. */
+enum span_state { SPAN_NONE, SPAN_HEAP, SPAN_STACK, SPAN_WORKBUF };
 
 enum span_flag {
 	SPAN_UNSWEPT = 1,    /* its survivors are known, its dead are not yet free */
@@ -43,7 +44,7 @@ struct span {
 	taddr start;
 	uint32_t npages;   /* Go pages */
 	uint32_t elemsize; /* bytes of a slot; for class 0 see span_elemsize() */
-	uint32_t bits;     /* offset in heap.bits: first the allocated slots, then the survivors; each (nelems + 7) / 8 bytes */
+	uint32_t bits;     /* place in heap.bits, in units of SPAN_BITS_UNIT: see span_allocated and span_survivors */
 	uint16_t nelems;
 	uint16_t live, fresh, dead; /* slots; the rest of nelems are holes. fresh = heap.new */
 	uint8_t spanclass; /* class << 1 | noscan */
@@ -78,12 +79,11 @@ struct span_chunk {
 };
 
 struct heap {
-	struct span *spans; /* in no order: use span_find or walk `chunks` */
+	struct span *spans; /* in no order, some places unused: use span_find, walk `chunks`, or look at `state` */
 	uint32_t n_spans;
 	struct span_chunk **chunks; /* ascending by key */
 	uint32_t n_chunks;
 	uint8_t *bits;
-	uint64_t n_bits; /* bytes in `bits` */
 	struct page_run *runs; /* ascending */
 	uint32_t n_runs;
 	struct addr_range *in_use; /* ranges that the page allocator manages, ascending */
@@ -320,6 +320,18 @@ struct snapshot {
 	struct place (*place)(const struct snapshot *s, taddr pc);
 	void *place_ctx;
 };
+
+#define SPAN_BITS_UNIT 8U
+/** One bit a slot: allocated. (nelems + 7) / 8 bytes. */
+static inline uint8_t *span_allocated(const struct heap *h, const struct span *s)
+{
+	return h->bits + (size_t)s->bits * SPAN_BITS_UNIT;
+}
+/** One bit a slot: allocated, and marked by the last finished GC cycle. */
+static inline uint8_t *span_survivors(const struct heap *h, const struct span *s)
+{
+	return span_allocated(h, s) + (s->nelems + 7U) / 8;
+}
 
 /** Adds a note (once: equal texts are dropped). */
 void note_add(struct snapshot *s, bool partial, const char *fmt, ...) PRINTF_LIKE(3, 4);

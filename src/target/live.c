@@ -33,6 +33,7 @@
 
 #define THREADS_MAX (1U << 20)
 #define FILES	    16 /* of mappings kept open */
+#define SHORT_READ  ((size_t)64 << 10)
 #define BATCH	    IOV_MAX
 /* Reading across a hole this small is cheaper than one more range for the kernel to pin. */
 #define GAP_MAX	    1024U
@@ -91,14 +92,16 @@ static const struct mapping *mapping_at(struct live *l, taddr at)
 	return m;
 }
 
-/* Reads pages that are in memory (or swapped). /proc/PID/mem also reads what has no read
- * permission. */
+/*
+ * Reads pages that are in memory (or swapped). A short read is quicker through /proc/PID/mem, which
+ * also reads what has no read permission; a long one is copied once less by process_vm_readv.
+ */
 static size_t read_memory(struct live *l, const struct mapping *m, taddr at, char *dst, size_t n)
 {
 	size_t done = 0;
 
 	l->t.stats.reads++;
-	if (l->vm_readv && m->flags & MAP_READ) {
+	if (l->vm_readv && m->flags & MAP_READ && (n > SHORT_READ || l->mem_fd < 0)) {
 		struct iovec to = {dst, n}, from = {(void *)(uintptr_t)at, n};
 		ssize_t got = process_vm_readv(l->pid, &to, 1, &from, 1, 0);
 
@@ -928,6 +931,33 @@ static void live_close(struct target *t)
 	free(l);
 }
 
+static void twin_close(struct target *t)
+{
+	forget_files(live_of(t));
+	free(live_of(t));
+}
+
+static struct target *live_twin(struct target *t)
+{
+	static const struct target_ops twin_ops = {
+		.name = "live, twin",
+		.read = live_read,
+		.read_many = live_read_many,
+		.open_file = live_open_file,
+		.close = twin_close,
+	};
+	struct live *l = malloc(sizeof(*l));
+
+	if (!l)
+		return NULL;
+	*l = *live_of(t);
+	l->n_files = l->next_file = 0;
+	l->t.ops = &twin_ops;
+	l->t.impl = l;
+	l->t.stats = (struct target_stats){0};
+	return &l->t;
+}
+
 static const struct target_ops live_ops = {
 	.name = "live",
 	.read = live_read,
@@ -936,6 +966,7 @@ static const struct target_ops live_ops = {
 	.read_many = live_read_many,
 	.open_file = live_open_file,
 	.thaw = live_thaw,
+	.twin = live_twin,
 	.close = live_close,
 };
 

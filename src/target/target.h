@@ -34,6 +34,8 @@ struct target_ops {
 	int (*open_file)(struct target *t, const struct mapping *m, struct err *err);
 	/** Lets a frozen process run again and sets stopped_ns; NULL: it never froze anything. */
 	void (*thaw)(struct target *t);
+	/** A second handle for reading in another thread, NULL: not to be had. It borrows t, and is closed first. */
+	struct target *(*twin)(struct target *t);
 	void (*close)(struct target *t);
 };
 
@@ -68,6 +70,11 @@ static inline bool target_facts(struct target *t, struct arena *a, struct err *e
 static inline bool target_scan(struct target *t, struct arena *a, struct err *err) { return t->ops->scan(t, a, err); }
 /** Ends --freeze early, so that stopped_ns can be reported; harmless without it. */
 void target_thaw(struct target *t);
+/** A handle that another thread may read through while this one reads through t; NULL when there is no such thing. */
+static inline struct target *target_twin(struct target *t)
+{
+	return t->ops->twin ? t->ops->twin(t) : NULL;
+}
 /** Closes and frees; t may be NULL. A frozen process runs again. */
 void target_close(struct target *t);
 

@@ -39,6 +39,7 @@ enum row_flag {
 struct row {
 	struct value *cells; /* one a column */
 	uint32_t flags;      /* enum row_flag */
+	const char *group;         /* a title over this row and those that follow; NULL: none */
 	VEC(const char *) details; /* sentences under the row, shown with --all */
 };
 
@@ -48,6 +49,7 @@ struct table {
 	VEC(struct row) rows;
 	const char *title; /* over the table; may be NULL */
 	bool no_heading;
+	uint32_t prose_lines; /* lines that prose may take in a row, 0: all; all with --all */
 	uint32_t limit;    /* rows that people see, 0: all */
 	bool limit_all;    /* the limit was asked for: it holds for JSON and CSV too */
 };

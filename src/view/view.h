@@ -63,6 +63,10 @@ bool view_goroutines_run(const struct subject *in, const struct options *o, stru
 bool view_maps_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret, struct err *err);
 bool view_processes_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret, struct err *err);
 
+/** The ledger's answer out of a ledger that is built already; `ret` is initialised by the caller. */
+struct ledger;
+void ledger_report(const struct subject *in, const struct ledger *l, bool all, struct report *ret);
+
 /* What views of a target have in common (subject.c). */
 
 /** Base name of the executable, for people and for `next:` lines. */

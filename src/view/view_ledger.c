@@ -11,9 +11,8 @@
 #include "ledger/ledger.h"
 #include "view/view.h"
 
-#define ARROW " \xe2\x86\x92 " /* U+2192 */
 #define PLUS_MINUS "\xc2\xb1"
-#define CAUSES_SHOWN 6
+#define CAUSES_SHOWN 5
 /* Less than this shows as 0.0 MiB. */
 #define QUIET ((int64_t)52428)
 
@@ -100,55 +99,38 @@ static const char *amount(struct arena *a, int64_t n)
 	return arena_strdup(a, unit_bytes(text, (bytes)m));
 }
 
-/* "set GOGC=50 → −280 MiB (about 4 % more GC CPU)" */
-static void add_action(struct str *to, struct arena *a, const struct action *x)
+/* "−280 MiB: set GOGC=50, costs 3.0 times as many GC cycles"; in brief: no more than the price's first clause. */
+static const char *action_text(struct arena *a, const struct action *x, bool brief)
 {
-	bool costs = x->costs && *x->costs;
+	const char *costs = x->costs && strcmp(x->costs, "nothing") ? x->costs : "";
+	const char *sign = x->saves > 0 ? "\xe2\x88\x92" : "+";
+	int n = (int)(brief ? strcspn(costs, ":;") : strlen(costs));
 
-	str_add(to, x->what);
-	if (x->saves)
-		str_addf(to, ARROW "%s%s", x->saves > 0 ? "\xe2\x88\x92" : "+", amount(a, x->saves));
-	if (costs)
-		str_addf(to, " (costs %s)", x->costs);
-}
-
-static const char *advice(struct arena *a, const struct cause *c)
-{
-	struct str s = {0};
-	const char *text;
-
-	/* The first two: the rest is in --all and in the JSON. */
-	for (uint32_t i = 0; i < MIN(c->n_actions, 2U); i++) {
-		if (i)
-			str_add(&s, "; or ");
-		add_action(&s, a, &c->actions[i]);
-	}
-	text = arena_strdup(a, s.s ? s.s : "");
-	str_free(&s);
-	return text;
+	return arena_printf(a, "%s%s%s%s%s%.*s", x->saves ? sign : "", x->saves ? amount(a, x->saves) : "",
+			    x->saves ? ": " : "", x->what, n ? ", costs " : "", n, costs);
 }
 
 enum { CAUSE_RANK, CAUSE_ID, CAUSE_TITLE, CAUSE_SHOWN, CAUSE_BYTES, CAUSE_SHARE, CAUSE_CONFIDENCE, CAUSE_EVIDENCE_, CAUSE_ACTIONS_, CAUSE_DO };
-#define CAUSE_COLUMNS(heading)                                                                     \
+#define CAUSE_COLUMNS(heading, whole)                                                              \
 	{                                                                                          \
 		[CAUSE_RANK] = {NULL, "", COLUMN_ID, 0}, [CAUSE_ID] = {"id", NULL, COLUMN_TEXT, 0},    \
 		[CAUSE_TITLE] = {"title", NULL, COLUMN_TEXT, 0},                                   \
 		[CAUSE_SHOWN] = {NULL, heading, COLUMN_PROSE, 0},                                  \
 		[CAUSE_BYTES] = {"bytes", "MiB", COLUMN_MIB, 0},                                   \
-		[CAUSE_SHARE] = {"share", "of gap", COLUMN_PERCENT, 0},                            \
+		[CAUSE_SHARE] = {"share", whole, COLUMN_PERCENT, 0},                               \
 		[CAUSE_CONFIDENCE] = {"confidence", NULL, COLUMN_TEXT, 0},                         \
 		[CAUSE_EVIDENCE_] = {"evidence", NULL, COLUMN_TEXT, 0},                            \
 		[CAUSE_ACTIONS_] = {"actions", NULL, COLUMN_TEXT, 0},                              \
 		[CAUSE_DO] = {NULL, "what to do", COLUMN_PROSE, 0},                                \
 	}
-static const struct column CAUSES_ABOVE[] = CAUSE_COLUMNS("why it is bigger than the profile");
-static const struct column CAUSES_BELOW[] = CAUSE_COLUMNS("why it is smaller than the profile");
-static const struct column CAUSES_ALONE[] = CAUSE_COLUMNS("what RSS is made of");
+static const struct column CAUSES_ABOVE[] = CAUSE_COLUMNS("why it is bigger than the profile", "of gap");
+static const struct column CAUSES_BELOW[] = CAUSE_COLUMNS("why it is smaller than the profile", "of gap");
+static const struct column CAUSES_ALONE[] = CAUSE_COLUMNS("what it is made of", "of RSS");
 
 static void add_cause(struct arena *a, struct table *t, const struct cause *c, uint32_t rank)
 {
 	double share = fabs(c->share);
-	bool quiet = rank > CAUSES_SHOWN || (rank > 1 && share < 0.005);
+	bool quiet = rank > CAUSES_SHOWN || (rank > 1 && share < 0.03);
 	struct row *row = table_row(a, t, quiet ? ROW_QUIET : 0);
 	struct value evidence = value_array(a), actions = value_array(a);
 
@@ -163,14 +145,8 @@ static void add_cause(struct arena *a, struct table *t, const struct cause *c, u
 		value_put(a, o, "saves", value_int(c->actions[i].saves));
 		value_put(a, o, "costs", value_str(c->actions[i].costs ? c->actions[i].costs : ""));
 		value_push(a, actions, o);
-		if (i >= 2) {
-			struct str s = {0};
-
-			str_add(&s, "or: ");
-			add_action(&s, a, &c->actions[i]);
-			*VEC_PUSH(a, &row->details) = arena_strdup(a, s.s);
-			str_free(&s);
-		}
+		*VEC_PUSH(a, &row->details) = arena_printf(a, "%s%s", i && !str_starts(c->actions[i].what, "or ") ? "or " : "",
+								     action_text(a, &c->actions[i], false));
 	}
 	row->cells[CAUSE_RANK] = value_uint(rank);
 	row->cells[CAUSE_ID] = value_str(c->id);
@@ -184,7 +160,7 @@ static void add_cause(struct arena *a, struct table *t, const struct cause *c, u
 	row->cells[CAUSE_CONFIDENCE] = value_str(CONFIDENCE_NAMES[c->confidence]);
 	row->cells[CAUSE_EVIDENCE_] = evidence;
 	row->cells[CAUSE_ACTIONS_] = actions;
-	row->cells[CAUSE_DO] = value_str(advice(a, c));
+	row->cells[CAUSE_DO] = value_str(c->n_actions ? action_text(a, &c->actions[0], true) : "");
 }
 
 static struct table *causes_table(struct arena *a, const struct ledger *l)
@@ -195,6 +171,7 @@ static struct table *causes_table(struct arena *a, const struct ledger *l)
 								       : CAUSES_ABOVE;
 	struct table *t = table_new(a, columns, (uint32_t)ARRAY_LEN(CAUSES_ABOVE));
 
+	t->prose_lines = 3;
 	for (uint32_t i = 0; i < l->n_causes; i++)
 		add_cause(a, t, &l->causes[i], i + 1);
 	return t;
@@ -223,7 +200,7 @@ static const char *profile_title(struct arena *a, const struct snapshot *s)
 		return "heap profile (profiling is off in this program)";
 	str_add(&t, "heap profile (");
 	if (!isnan(p->error))
-		str_addf(&t, PLUS_MINUS "%.*f %%; ", p->error < 0.0095 ? 1 : 0, p->error * 100);
+		str_addf(&t, PLUS_MINUS "%.*f %%; ", p->error < 0.0095 ? 1 : 0, MAX(p->error * 100, 0.1));
 	if (!p->cycle)
 		str_add(&t, "before the first GC");
 	else
@@ -427,35 +404,28 @@ static void add_head(const struct subject *in, struct report *r, const struct le
 					      unit_mib(text, (int64_t)l->rss - p->inuse_space)));
 }
 
-bool view_ledger_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret,
-		     struct err *err)
+void ledger_report(const struct subject *in, const struct ledger *l, bool all, struct report *ret)
 {
-	struct ledger *l = ARENA_NEW(a, struct ledger);
-	struct table *causes, *bridge, *lines;
-	bool all = option_set(o, OPT_ALL);
+	struct arena *a = ret->mem;
+	struct table *lines = lines_table(a, l), *bridge = bridge_table(a, l), *causes = causes_table(a, l);
+	struct table *container = l->has_container ? container_table(a, l) : NULL;
+	bool calm = l->n_causes == 1 && !strcmp(l->causes[0].id, "nothing-wrong");
 
-	(void)err;
-	ledger_build(in->s, a, NULL, NULL, l);
-	report_init(ret, a, "whyrss.ledger/1");
 	add_head(in, ret, l);
 	put_os(ret, l);
 	put_cgroup(ret, in->s->os);
 	put_profile(ret, &in->s->profile);
-
-	lines = lines_table(a, l);
-	bridge = bridge_table(a, l);
-	causes = causes_table(a, l);
-	ret->main = lines;
 	report_put(ret, "lines", table_json(a, lines));
 	report_put(ret, "bridge", table_json(a, bridge));
-	report_put(ret, "container", l->has_container ? table_json(a, container_table(a, l)) : value_null());
+	report_put(ret, "container", container ? table_json(a, container) : value_null());
 	report_put(ret, "causes", table_json(a, causes));
 	report_put(ret, "verdict", value_str(l->verdict));
+	ret->main = lines;
 
 	if (l->verdict)
 		report_block(ret, BLOCK_VERDICT, l->verdict);
 	report_block(ret, BLOCK_GAP, NULL);
-	if (causes->rows.n) {
+	if (causes->rows.n && (all || !calm)) {
 		report_table(ret, causes);
 		report_block(ret, BLOCK_GAP, NULL);
 	}
@@ -464,15 +434,26 @@ bool view_ledger_run(const struct subject *in, const struct options *o, struct a
 	if (all) {
 		report_table(ret, lines);
 		report_block(ret, BLOCK_GAP, NULL);
-		if (l->has_container) {
-			report_table(ret, container_table(a, l));
-			report_block(ret, BLOCK_GAP, NULL);
-		}
+	}
+	if (all && container) {
+		report_table(ret, container);
+		report_block(ret, BLOCK_GAP, NULL);
 	}
 	add_foot(in, ret, l);
 	add_next(in, ret, l);
 	subject_notes(in, ret, NULL);
 	if (!l->residency)
 		ret->partial = true;
+}
+
+bool view_ledger_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret,
+		     struct err *err)
+{
+	struct ledger *l = ARENA_NEW(a, struct ledger);
+
+	(void)err;
+	ledger_build(in->s, a, NULL, NULL, l);
+	report_init(ret, a, "whyrss.ledger/1");
+	ledger_report(in, l, option_set(o, OPT_ALL), ret);
 	return true;
 }

@@ -9,6 +9,9 @@
 #include "ledger/ledger.h"
 #include "view/view.h"
 
+/* Less than this shows as 0.0 MiB. */
+#define SMALL ((bytes)52428)
+
 struct map_lines {
 	bytes resident[N_LINES];
 };
@@ -60,13 +63,13 @@ static void hear(void *ctx, enum line_id line, taddr start, taddr end, bytes res
 }
 
 enum {
-	COL_START, COL_END, COL_RANGE, COL_PERMS, COL_SIZE, COL_RESIDENT, COL_SWAPPED, COL_HUGE, COL_TEXT_SIZE, COL_TEXT_RESIDENT,
+	COL_START, COL_END, COL_ADDRESS, COL_PERMS, COL_SIZE, COL_RESIDENT, COL_SWAPPED, COL_HUGE, COL_TEXT_SIZE, COL_TEXT_RESIDENT,
 	COL_PATH, COL_DELETED, COL_LINES, COL_FOR,
 };
 static const struct column COLUMNS[] = {
 	[COL_START] = {"start", NULL, COLUMN_TEXT, 0},
 	[COL_END] = {"end", NULL, COLUMN_TEXT, 0},
-	[COL_RANGE] = {NULL, "address", COLUMN_TEXT, 3},
+	[COL_ADDRESS] = {NULL, "address", COLUMN_TEXT, 3},
 	[COL_PERMS] = {"perms", "perms", COLUMN_TEXT, 5},
 	[COL_SIZE] = {"size", NULL, COLUMN_BYTES, 0},
 	[COL_RESIDENT] = {"resident", NULL, COLUMN_BYTES, 0},
@@ -77,7 +80,7 @@ static const struct column COLUMNS[] = {
 	[COL_PATH] = {"path", "mapping", COLUMN_PATH, 0},
 	[COL_DELETED] = {"deleted", NULL, COLUMN_TEXT, 0},
 	[COL_LINES] = {"lines", NULL, COLUMN_TEXT, 0},
-	[COL_FOR] = {NULL, "lines of the ledger (MiB)", COLUMN_PROSE, 0},
+	[COL_FOR] = {NULL, "what for (MiB)", COLUMN_PROSE, 0},
 };
 
 static const char *address(struct arena *a, taddr at)
@@ -102,14 +105,46 @@ static const char *lines_text(struct arena *a, const struct map_lines *m, uint32
 				best = i;
 		if (best < 0)
 			break;
-		if (n++ == most) {
-			str_add(&s, ", \xe2\x80\xa6");
+		if (n && (n == most || m->resident[best] < SMALL)) {
+			if (n == most && m->resident[best] >= SMALL)
+				str_add(&s, ", \xe2\x80\xa6");
 			break;
 		}
+		n++;
 		taken[best] = true;
 		str_addf(&s, "%s%s %s", s.n ? ", " : "", LINES[best].id, unit_mib(mib, (int64_t)m->resident[best]));
 	}
 	ret = arena_strdup(a, s.s ? s.s : "");
+	str_free(&s);
+	return ret;
+}
+
+/* "In memory: Go heap 263.9 MiB, mapped files 100.0, C heap 64.1, stacks 60.2." */
+static const char *verdict(struct arena *a, const struct map_lines *sum)
+{
+	bytes by[N_BRIDGE] = {0}; /* indexed by row of the bridge: what people call a kind of memory */
+	struct str s = {0};
+	const char *ret;
+	uint32_t n = 0;
+
+	for (int i = 0; i < N_LINES; i++)
+		by[i <= LINE_HEAP_RELEASED ? BRIDGE_PROFILE : LINES[i].bridge] += sum->resident[i];
+	str_add(&s, "In memory:");
+	for (; n < 5; n++) {
+		int best = 0;
+		char mib[UNIT_TEXT];
+
+		for (int i = 1; i < N_BRIDGE; i++)
+			if (by[i] > by[best])
+				best = i;
+		if (by[best] < SMALL)
+			break;
+		str_addf(&s, "%s %s %s%s", n ? "," : "", best == BRIDGE_PROFILE ? "the Go heap" : BRIDGE_INFO[best].title,
+			 unit_mib(mib, (int64_t)by[best]), n ? "" : " MiB");
+		by[best] = 0;
+	}
+	str_add(&s, n ? "." : " next to nothing.");
+	ret = arena_strdup(a, s.s);
 	str_free(&s);
 	return ret;
 }
@@ -134,8 +169,7 @@ static void add_mapping(struct arena *a, struct table *t, const struct os_facts 
 
 	row->cells[COL_START] = value_str(address(a, m->start));
 	row->cells[COL_END] = value_str(address(a, m->end));
-	row->cells[COL_RANGE] = value_str(arena_printf(a, "%llx-%llx", (unsigned long long)m->start,
-						       (unsigned long long)m->end));
+	row->cells[COL_ADDRESS] = value_str(arena_printf(a, "%llx", (unsigned long long)m->start));
 	row->cells[COL_PERMS] =
 		value_str(arena_printf(a, "%c%c%c%c", m->flags & MAP_READ ? 'r' : '-', m->flags & MAP_WRITE ? 'w' : '-',
 				       m->flags & MAP_EXEC ? 'x' : '-', m->flags & MAP_SHARED_ ? 's' : 'p'));
@@ -147,7 +181,7 @@ static void add_mapping(struct arena *a, struct table *t, const struct os_facts 
 	row->cells[COL_PATH] = value_str(m->path && *m->path ? m->path : "[anon]");
 	row->cells[COL_DELETED] = value_bool(m->flags & MAP_DELETED);
 	row->cells[COL_LINES] = lines_json(a, lines);
-	row->cells[COL_FOR] = value_str(lines_text(a, lines, all ? N_LINES : 3));
+	row->cells[COL_FOR] = value_str(lines_text(a, lines, all ? N_LINES : 2));
 }
 
 bool view_maps_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret,
@@ -193,6 +227,8 @@ bool view_maps_run(const struct subject *in, const struct options *o, struct are
 	row->cells[COL_HUGE] = value_uint_if(l->residency, os->pages.huge);
 	row->cells[COL_PATH] = value_str("all");
 	row->cells[COL_FOR] = value_str(lines_text(a, sum, 4));
+	if (l->residency)
+		report_block(ret, BLOCK_VERDICT, verdict(a, sum));
 	report_block(ret, BLOCK_GAP, NULL);
 	report_table(ret, t);
 	report_block(ret, BLOCK_GAP, NULL);

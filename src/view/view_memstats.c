@@ -9,14 +9,9 @@
 #include "view/memstats.h"
 #include "view/view.h"
 
-struct memstat_row {
-	const char *field, *meaning;
-	enum memstat_kind kind;
-	enum memstat_group group;
-};
-
-static const struct memstat_row ROWS[] = {
-#define MEMSTAT(name, unit, where, text) {#name, text, MEMSTAT_##unit, MEMSTAT_##where},
+/* Each field's group, in the order of the fields. */
+static const enum memstat_group GROUP_OF[] = {
+#define MEMSTAT(name, unit, where, text) MEMSTAT_##where,
 #define MEMSTAT_ARRAY(name)
 #include "view/memstats.def"
 #undef MEMSTAT
@@ -27,9 +22,9 @@ static const char *const GROUPS[MEMSTAT_GROUPS] = {
 	[MEMSTAT_HEAP] = "heap",
 	[MEMSTAT_STACK] = "stacks",
 	[MEMSTAT_RUNTIME] = "the runtime's own",
-	[MEMSTAT_SYS] = "all of it",
 	[MEMSTAT_OBJECTS] = "objects since the start",
 	[MEMSTAT_GC] = "garbage collection",
+	[MEMSTAT_FIXED] = "kept for compatibility",
 };
 
 #define MEMSTAT_VALUE_BYTES(x) value_uint(x)
@@ -158,35 +153,50 @@ static void add_metrics(struct report *r, struct value metrics)
 	report_table(r, t);
 }
 
+/* The fields by group: what a person looks for stands together. */
+static struct table *grouped(struct arena *a, const struct table *all)
+{
+	struct table *t = TABLE_NEW(a, COLUMNS);
+
+	t->no_heading = true;
+	for (unsigned k = 0; k < MEMSTAT_GROUPS; k++) {
+		const char *title = GROUPS[k];
+
+		for (uint32_t i = 0; i < all->rows.n; i++) {
+			struct row *row;
+
+			if (GROUP_OF[i] != k)
+				continue;
+			row = table_row(a, t, k == MEMSTAT_FIXED ? ROW_QUIET : 0);
+			row->cells = all->rows.v[i].cells;
+			row->group = title;
+			title = NULL;
+		}
+	}
+	return t;
+}
+
 bool view_memstats_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret,
 		       struct err *err)
 {
 	const struct counters *c = in->s->counters;
-	struct table *groups[MEMSTAT_GROUPS], *all = TABLE_NEW(a, COLUMNS);
+	struct table *all = TABLE_NEW(a, COLUMNS);
 	char now[UNIT_TEXT], goal[UNIT_TEXT], sys[UNIT_TEXT], gone[UNIT_TEXT];
 	struct value metrics;
 	struct memstats m;
 	struct block *head;
-	uint32_t unknown, row = 0;
+	uint32_t unknown;
 
 	if (!c)
 		return err_set(err, ERR_NOT_GO, "memstats: the runtime's counters could not be read");
 	m = memstats_compute(c);
 	report_init(ret, a, "whyrss.memstats/1");
-	for (unsigned i = 0; i < MEMSTAT_GROUPS; i++) {
-		groups[i] = TABLE_NEW(a, COLUMNS);
-		groups[i]->title = GROUPS[i];
-		groups[i]->no_heading = true;
-	}
 #define MEMSTAT(name, unit, where, text)                                                           \
 	{                                                                                          \
-		struct value v = MEMSTAT_VALUE_##unit(m.name);                                    \
-		const char *shown = figure(a, in->s, ROWS[row].kind, v);                           \
+		struct value v = MEMSTAT_VALUE_##unit(m.name);                                     \
                                                                                                    \
 		report_put(ret, #name, v);                                                         \
-		add_row(a, all, #name, v, shown, "");                                              \
-		add_row(a, groups[ROWS[row].group], #name, v, shown, ROWS[row].meaning);           \
-		row++;                                                                             \
+		add_row(a, all, #name, v, figure(a, in->s, MEMSTAT_##unit, v), text);              \
 	}
 #define MEMSTAT_ARRAY(name) report_put(ret, #name, array_##name(a, &m));
 #include "view/memstats.def"
@@ -204,10 +214,8 @@ bool view_memstats_run(const struct subject *in, const struct options *o, struct
 				  "Go holds %s and has returned %s; objects take %s, and the next GC ends at about %s.",
 				  unit_bytes(sys, m.Sys - m.HeapReleased), unit_bytes(gone, m.HeapReleased),
 				  unit_bytes(now, m.HeapAlloc), unit_bytes(goal, m.NextGC)));
-	for (unsigned i = 0; i < MEMSTAT_GROUPS; i++) {
-		report_block(ret, BLOCK_GAP, NULL);
-		report_table(ret, groups[i]);
-	}
+	report_block(ret, BLOCK_GAP, NULL);
+	report_table(ret, grouped(a, all));
 	if (option_set(o, OPT_ALL))
 		add_metrics(ret, metrics);
 	report_block(ret, BLOCK_GAP, NULL);

@@ -57,7 +57,7 @@ bool view_processes_run(const struct subject *in, const struct options *o, struc
 		report_note(ret, notes, arena_printf(a, "%u more Go process%s may not be read by this user: run as root, or with "
 						     "CAP_SYS_PTRACE (--all lists them)", shut, shut == 1 ? "" : "es"));
 	if (in->n_hidden)
-		report_note(ret, notes, arena_printf(a, "%u process%s of other users may not be looked at: run as root, or with "
+		report_note(ret, notes, arena_printf(a, "%u process%s may not be looked at by this user: run as root, or with "
 						     "CAP_SYS_PTRACE", in->n_hidden, in->n_hidden == 1 ? "" : "es"));
 	report_put(ret, "notes", notes);
 	b = report_block(ret, BLOCK_ITEMS, "next:");

@@ -26,6 +26,11 @@ static uint64_t holes(const struct class_sum *c)
 	return c->slots - MIN(c->slots, objects(c));
 }
 
+static bytes hole_bytes(const struct class_sum *c)
+{
+	return c->bytes - MIN(c->bytes, c->used + c->tail);
+}
+
 static void add_span(struct class_sum *to, const struct span *s, const struct os_facts *os)
 {
 	uint32_t used = (uint32_t)s->live + s->fresh + s->dead;
@@ -108,7 +113,7 @@ static void fill(struct arena *a, struct row *row, const struct class_sum *c, bo
 	row->cells[COL_HISTOGRAM] = deciles;
 	row->cells[COL_BYTES] = value_uint(c->bytes);
 	row->cells[COL_RESIDENT] = value_uint_if(residency, c->resident);
-	row->cells[COL_HOLE_BYTES] = value_uint(c->bytes - MIN(c->bytes, c->used + c->tail));
+	row->cells[COL_HOLE_BYTES] = value_uint(hole_bytes(c));
 	row->cells[COL_TAIL_BYTES] = value_uint(c->tail);
 	row->cells[COL_CACHED] = value_uint(c->cached);
 	row->cells[COL_UNSWEPT] = value_uint(c->unswept);
@@ -137,13 +142,13 @@ static const char *verdict(struct arena *a, const struct class_sum *all, const s
 			   bytes large_waste)
 {
 	char in[UNIT_TEXT], of[UNIT_TEXT], most[UNIT_TEXT], size[UNIT_TEXT];
-	bytes gap = all->bytes - MIN(all->bytes, all->used + all->tail), worst_gap = 0;
+	bytes gap = hole_bytes(all), worst_gap = 0;
 	unsigned worst = 0;
 
 	if (!all->spans)
 		return "No span is in use.";
 	for (unsigned i = 2; i < SPAN_CLASSES; i++) {
-		bytes g = by[i].bytes - MIN(by[i].bytes, by[i].used + by[i].tail);
+		bytes g = hole_bytes(&by[i]);
 
 		if (g > worst_gap) {
 			worst_gap = g;
@@ -239,6 +244,10 @@ bool view_spans_run(const struct subject *in, const struct options *o, struct ar
 		row->cells[COL_POINTERS] = value_str(i & 1 ? "noscan" : "scan");
 		fill(a, row, &by[i], residency);
 	}
+	for (uint32_t i = 0; i < t->rows.n; i++)
+		if (t->rows.v[i].cells[COL_BYTES].u < total->bytes / 200 &&
+		    t->rows.v[i].cells[COL_HOLE_BYTES].u < hole_bytes(total) / 50)
+			t->rows.v[i].flags |= ROW_QUIET;
 	if (!subject_table(ret, t, o, "hole_bytes", 20, err))
 		return false;
 	report_put(ret, "classes", table_json(a, t));
@@ -261,7 +270,7 @@ bool view_spans_run(const struct subject *in, const struct options *o, struct ar
 	block_item(ret, b, arena_printf(a, "in spans %s", unit_bytes(text, total->bytes)));
 	block_item(ret, b,
 		   arena_printf(a, "holes %s",
-				unit_bytes(rest, total->bytes - MIN(total->bytes, total->used + total->tail))));
+				unit_bytes(rest, hole_bytes(total))));
 	report_block(ret, BLOCK_VERDICT, verdict(a, total, by, s->heap.large_waste));
 	report_block(ret, BLOCK_GAP, NULL);
 	report_table(ret, t);

@@ -18,7 +18,7 @@ def cases():
             yield pytest.param(name, go, id=f"{name}-{go}", marks=() if short else pytest.mark.full)
 
 
-@pytest.mark.parametrize("name,go", cases())
+@pytest.mark.parametrize("name,go", list(cases()))
 def test_memstats(name, go):
     with Demo(build(name, go)) as d:
         time.sleep(0.2)
