@@ -69,7 +69,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	keep_standard_files();
 	to = outlet_look();
-	if (request_parse(argc, argv, &q, &err)) {
+	if (request_parse(argc, (const char *const *)argv, &q, &err)) {
 		code = request_run(&q, &to, &out, &messages);
 	} else {
 		message_add(&messages, &err);

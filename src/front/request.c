@@ -42,7 +42,7 @@ static bool check_words(const struct request *q, uint32_t n_words, const char *e
 	return true;
 }
 
-bool request_parse(int argc, char *const *argv, struct request *ret, struct err *err)
+bool request_parse(int argc, const char *const *argv, struct request *ret, struct err *err)
 {
 	struct request q = {0};
 	struct arguments args;

@@ -28,7 +28,7 @@ struct request {
 };
 
 /** Finds the view and checks what goes with it. Errors: ERR_USAGE. */
-bool request_parse(int argc, char *const *argv, struct request *ret, struct err *err);
+bool request_parse(int argc, const char *const *argv, struct request *ret, struct err *err);
 
 /** Adds the answer to `out` and messages, a line each, to `messages`. */
 enum exit_code request_run(const struct request *q, const struct outlet *to, struct str *out, struct str *messages);

@@ -14,8 +14,8 @@
 #include "image/dwarf.h"
 
 const struct field_row FIELD_ROWS[] = {
-#define REQUIRED true
-#define OPTIONAL false
+#define REQUIRED		     true
+#define OPTIONAL		     false
 #define FIELD(id, type, paths, need) {#id, type, paths, need},
 #include "goruntime/fields.def"
 #undef FIELD
@@ -40,7 +40,8 @@ enum field_index {
 
 #define FIRST_FIELD offsetof(struct layout, mheap_size)
 static_assert(sizeof(struct layout) - FIRST_FIELD >= N_FIELDS * sizeof(struct field), "fields");
-static_assert(offsetof(struct layout, mheap_sweepgen) - FIRST_FIELD == sizeof(struct field), "packed");
+static_assert(offsetof(struct layout, mheap_sweepgen) - FIRST_FIELD == sizeof(struct field),
+	      "packed");
 static_assert(sizeof(struct symbols) == ARRAY_LEN(SYMBOL_ROWS) * sizeof(taddr), "symbols");
 
 struct field *layout_fields(struct layout *l)
@@ -68,14 +69,15 @@ struct record {
 	int base;
 };
 
-/* The releases go1.MINOR.FIRST to go1.MINOR.LAST, with an experiment or "" for none, have RECORDS[record]. */
+/* Releases go1.MINOR.FIRST to go1.MINOR.LAST, with an experiment or "", have RECORDS[record]. */
 struct served {
 	int minor, first, last;
 	const char *experiment;
 	int record;
 };
 
-#ifndef LAYOUT_WITHOUT_RECORDS /* tools/layoutdump must build while the records don't fit fields.def */
+/* tools/layoutdump must build while the records don't fit fields.def. */
+#ifndef LAYOUT_WITHOUT_RECORDS
 #define AT(id, off, width) {AT_##id, off, width},
 #define RECORD(name, base) {name, ARRAY_LEN(name), base},
 #include "goruntime/layouts/records.inc"
@@ -93,7 +95,8 @@ static void record_apply(int index, struct field *fields)
 	if (r->base >= 0)
 		record_apply(r->base, fields);
 	for (uint32_t i = 0; i < r->n; i++)
-		fields[r->changes[i].field] = (struct field){r->changes[i].off, r->changes[i].width};
+		fields[r->changes[i].field] =
+			(struct field){r->changes[i].off, r->changes[i].width};
 }
 
 static void served_take(const struct served *s, enum layout_source source, struct layout *ret)
@@ -102,11 +105,11 @@ static void served_take(const struct served *s, enum layout_source source, struc
 
 	*ret = (struct layout){.source = source};
 	if (s->first == s->last)
-		snprintf(ret->recorded_as, sizeof(ret->recorded_as), "go1.%d.%d%s%s", s->minor, s->first, x,
-		         s->experiment);
+		snprintf(ret->recorded_as, sizeof(ret->recorded_as), "go1.%d.%d%s%s", s->minor,
+			 s->first, x, s->experiment);
 	else
-		snprintf(ret->recorded_as, sizeof(ret->recorded_as), "go1.%d.%d–go1.%d.%d%s%s", s->minor,
-		         s->first, s->minor, s->last, x, s->experiment);
+		snprintf(ret->recorded_as, sizeof(ret->recorded_as), "go1.%d.%d–go1.%d.%d%s%s",
+			 s->minor, s->first, s->minor, s->last, x, s->experiment);
 	record_apply(s->record, layout_fields(ret));
 }
 
@@ -157,7 +160,7 @@ bool layout_recorded(const struct go_release *r, struct layout *ret)
 	return false;
 }
 
-/* How far a row's releases are from a wanted one: below before above, the same minor release first. */
+/* How far a row is from a release: the same minor release first, then below before above. */
 static int64_t served_distance(const struct served *s, int minor, int patch)
 {
 	const int64_t a_minor = 1 << 21; /* more than any patch, as go_release_parse bounds it */
@@ -179,7 +182,7 @@ bool layout_nearest(const struct go_release *r, struct layout *ret)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(SERVED); i++) {
 		const struct served *s = &SERVED[i];
-		/* What comes before a .0 (rc, beta, devel) is nearest to that .0, when it is recorded. */
+		/* What comes before a .0 (rc, beta, devel) is nearest to that .0. */
 		int64_t distance = served_distance(s, r->minor, MAX(r->patch, 0));
 
 		if (s->first > s->last || distance >= least || !experiments_fit(s, r))
@@ -202,7 +205,8 @@ bool layout_dwarf(int elf_fd, struct layout *ret, struct err *err)
 	struct field *fields = layout_fields(&l);
 
 	for (uint32_t i = 0; i < N_FIELDS; i++)
-		q[i] = (struct dwarf_query){.type = FIELD_ROWS[i].type, .paths = FIELD_ROWS[i].paths};
+		q[i] = (struct dwarf_query){.type = FIELD_ROWS[i].type,
+					    .paths = FIELD_ROWS[i].paths};
 	if (!dwarf_resolve(elf_fd, q, N_FIELDS, err))
 		return false;
 	for (uint32_t i = 0; i < N_FIELDS; i++) {
@@ -212,8 +216,8 @@ bool layout_dwarf(int elf_fd, struct layout *ret, struct err *err)
 			fields[i] = (struct field){q[i].off, q[i].width};
 		else if (FIELD_ROWS[i].required)
 			return err_set(err, ERR_RELEASE, "its runtime has no %s%s%.*s",
-			               q[i].type + (str_starts(q[i].type, "var:") ? 4 : 0),
-			               paths[0] ? "." : "", (int)strcspn(paths, "|"), paths);
+				       q[i].type + (str_starts(q[i].type, "var:") ? 4 : 0),
+				       paths[0] ? "." : "", (int)strcspn(paths, "|"), paths);
 	}
 	*ret = l;
 	return true;
@@ -267,7 +271,7 @@ bool go_release_parse(const char *text, struct go_release *ret)
 		if (r.patch < 0)
 			return false;
 	} else if (s != text && !str_starts(text, "devel ") && !str_starts(s, "-devel") &&
-	           (*s == '\0' || *s == ' ' || *s == '-')) {
+		   (*s == '\0' || *s == ' ' || *s == '-')) {
 		r.patch = 0; /* "go1.20": the first of a series had no number before 1.21 */
 	}
 	/* Behind the number: an end, a distribution's suffix, or "rc1" and "beta1". */

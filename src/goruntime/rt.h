@@ -97,7 +97,7 @@ void blocks_forget(struct blocks *b, taddr at);
 typedef void (*gather_fn)(void *ctx, taddr at, const uint8_t *data, bool ok);
 /**
  * Reads `size` bytes at each of n addresses, in ascending order of address (at[] is sorted in place),
- * neighbours together: a million structs cost a few thousand system calls.
+ * neighbours together: a million structs cost a few thousand system calls. `fn` must not allocate from `scratch`.
  */
 void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint32_t size, gather_fn fn, void *ctx);
 /** Sorts addresses ascending, in O(n). */

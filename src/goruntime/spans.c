@@ -37,7 +37,8 @@ struct span_raw {
 struct spans_reader {
 	struct reading *r;
 	struct target *t;
-	struct arena scratch;
+	struct arena scratch; /* of gather */
+	struct arena kept;    /* outlives it */
 	struct blocks *blocks;
 	taddr *at;
 	uint32_t n, next; /* next: place in heap.spans */
@@ -248,7 +249,7 @@ static void count_batch(struct spans_reader *w)
 static void end_run(struct spans_reader *w)
 {
 	if (w->run_end > w->run_start)
-		*VEC_PUSH(&w->scratch, &w->runs) = (struct addr_range){w->run_start, w->run_end};
+		*VEC_PUSH(&w->kept, &w->runs) = (struct addr_range){w->run_start, w->run_end};
 }
 
 static void take_span(void *ctx, taddr at, const uint8_t *d, bool ok)
@@ -311,7 +312,8 @@ static void read_shares(struct reading *r, taddr *at, uint32_t n)
 		w[i].next = from;
 		w[i].bits = (uint64_t)from * (SPAN_BITS / SPAN_BITS_UNIT);
 		arena_init(&w[i].scratch, 0);
-		w[i].blocks = blocks_new(w[i].t, &w[i].scratch, BITS_BLOCKS / workers);
+		arena_init(&w[i].kept, 0);
+		w[i].blocks = blocks_new(w[i].t, &w[i].kept, BITS_BLOCKS / workers);
 	}
 	bool threaded = workers > 1 && pthread_create(&thread, NULL, read_share, &w[1]) == 0;
 	read_share(&w[0]);
@@ -326,6 +328,7 @@ static void read_shares(struct reading *r, taddr *at, uint32_t n)
 		h->torn += w[i].torn;
 		h->large_waste += w[i].large_waste;
 		arena_free(&w[i].scratch);
+		arena_free(&w[i].kept);
 	}
 	if (twin != NULL) {
 		r->t->stats.reads += twin->stats.reads;

@@ -10,13 +10,13 @@
 
 #include "image/elf.h"
 
-#define MAGIC       "\xff Go buildinf:"
+#define MAGIC	    "\xff Go buildinf:"
 #define MAGIC_LEN   14
 #define HEADER_LEN  32
-#define ALIGN       16
-#define FLAG_BIG    1 /* byte 15: big-endian pointers */
-#define FLAG_INLINE 2 /* byte 15: strings follow the header */
-#define FRAME       16 /* opaque bytes before and after the module text */
+#define ALIGN	    16
+#define FLAG_BIG    1  /* byte 15: big-endian pointers */
+#define FLAG_INLINE 2  /* byte 15: strings follow the header */
+#define FRAME	    16 /* opaque bytes before and after the module text */
 
 #define MAX_VERSION 1024
 #define MAX_MODULES ((uint64_t)4 << 20)
@@ -43,7 +43,8 @@ static bool offset_of(const struct elf_image *e, taddr at, uint64_t n, uint64_t 
 	for (uint32_t i = 0; i < e->n_segments; i++) {
 		const struct elf_segment *s = &e->segments[i];
 
-		if (at < s->addr || at - s->addr >= s->file_size || n > s->file_size - (at - s->addr))
+		if (at < s->addr || at - s->addr >= s->file_size ||
+		    n > s->file_size - (at - s->addr))
 			continue;
 		*ret = s->offset + (at - s->addr);
 		return true;
@@ -51,14 +52,15 @@ static bool offset_of(const struct elf_image *e, taddr at, uint64_t n, uint64_t 
 	return false;
 }
 
-/* Bytes of the file, with a NUL behind them; s is NULL when they don't fit the limit or the file. */
+/* Bytes of the file, with a NUL behind them; s is NULL when they don't fit the limit or the file.
+ */
 struct text {
 	char *s;
 	size_t n;
 };
 
 static struct text text_at(const struct elf_image *e, struct arena *a, uint64_t offset, uint64_t n,
-                           uint64_t limit)
+			   uint64_t limit)
 {
 	struct arena_mark m = arena_mark(a);
 	char *s;
@@ -74,7 +76,7 @@ static struct text text_at(const struct elf_image *e, struct arena *a, uint64_t 
 
 /* A varint length and that many bytes at *offset, which moves behind them. */
 static struct text text_inline(const struct elf_image *e, struct arena *a, uint64_t *offset,
-                               uint64_t limit)
+			       uint64_t limit)
 {
 	uint64_t n = 0;
 
@@ -101,8 +103,8 @@ static uint64_t word(const unsigned char *p, int size, bool big)
 }
 
 /* The Go string whose header lies at the linked address `at`. */
-static struct text text_pointed(const struct elf_image *e, struct arena *a, taddr at, int size, bool big,
-                                uint64_t limit)
+static struct text text_pointed(const struct elf_image *e, struct arena *a, taddr at, int size,
+				bool big, uint64_t limit)
 {
 	unsigned char header[16];
 	uint64_t offset, n;
@@ -137,7 +139,8 @@ static bool is_word(struct text t)
 }
 
 /* Decodes the block at a file offset. False: it is none. */
-static bool block_read(const struct elf_image *e, struct arena *a, uint64_t offset, struct go_buildinfo *ret)
+static bool block_read(const struct elf_image *e, struct arena *a, uint64_t offset,
+		       struct go_buildinfo *ret)
 {
 	unsigned char h[HEADER_LEN];
 	struct go_buildinfo b = {.found = true};
@@ -182,10 +185,11 @@ static bool block_read(const struct elf_image *e, struct arena *a, uint64_t offs
 
 /* Searches the part of a segment that is in the file for a block that decodes. */
 static bool segment_scan(const struct elf_image *e, struct arena *a, const struct elf_segment *s,
-                         struct go_buildinfo *ret)
+			 struct go_buildinfo *ret)
 {
 	uint64_t end = MIN(s->file_size, MAX_SCAN);
-	/* Blocks are aligned in memory, so this segment's offset decides where they are in the file. */
+	/* Blocks are aligned in memory, so this segment's offset decides where they are in the
+	 * file. */
 	uint64_t at = round_up(s->addr, ALIGN) - s->addr;
 	struct arena tmp;
 	unsigned char *buf;
@@ -206,7 +210,8 @@ static bool segment_scan(const struct elf_image *e, struct arena *a, const struc
 	return found;
 }
 
-bool go_buildinfo_read(const struct elf_image *e, struct arena *a, struct go_buildinfo *ret, struct err *err)
+bool go_buildinfo_read(const struct elf_image *e, struct arena *a, struct go_buildinfo *ret,
+		       struct err *err)
 {
 	const struct elf_section *named = elf_section(e, ".go.buildinfo");
 	struct go_buildinfo none = {.version = "", .main_path = "", .mod = ""};
@@ -217,7 +222,8 @@ bool go_buildinfo_read(const struct elf_image *e, struct arena *a, struct go_bui
 	/* It is in the first writable segment of nearly all programs, so that one comes first. */
 	for (int writable = 1; writable >= 0; writable--)
 		for (uint32_t i = 0; i < e->n_segments; i++)
-			if (e->segments[i].writable == writable && segment_scan(e, a, &e->segments[i], ret))
+			if (e->segments[i].writable == writable &&
+			    segment_scan(e, a, &e->segments[i], ret))
 				return true;
 	*ret = none;
 	return true;

@@ -14,8 +14,8 @@
 #include <string.h>
 
 #define MAX_UNPACKED ((uint64_t)2 << 30) /* of one section */
-#define MAX_RATIO    1100                /* zlib packs no better than 1032:1 */
-#define MAX_DIES     (8U << 20)          /* looked at, over all units */
+#define MAX_RATIO    1100		 /* zlib packs no better than 1032:1 */
+#define MAX_DIES     (8U << 20)		 /* looked at, over all units */
 #define MAX_TYPEDEFS 64
 #define MAX_TYPES    512 /* different types and variables asked for */
 #define MAX_ELEMENTS ((uint64_t)1 << 32)
@@ -24,7 +24,7 @@
 /* A type or variable that queries are about, and its type's entry once it is found. */
 struct subject {
 	const char *name; /* without "var:" */
-	size_t pkg;       /* length of the package path in name */
+	size_t pkg;	  /* length of the package path in name */
 	bool variable, found;
 	Dwarf_Die die;
 };
@@ -48,7 +48,8 @@ static bool section_wanted(const char *name)
 }
 
 /* How long a section says it is once unpacked. */
-static uint64_t unpacked_size(Elf_Scn *scn, const GElf_Shdr *h, const char *name, const Elf_Data *raw)
+static uint64_t unpacked_size(Elf_Scn *scn, const GElf_Shdr *h, const char *name,
+			      const Elf_Data *raw)
 {
 	GElf_Chdr c;
 	uint64_t n = 0;
@@ -124,7 +125,8 @@ static bool image_build(Elf *elf, struct arena *a, char **ret, size_t *ret_n, st
 	eh->e_shstrndx = 1;
 	eh->e_shoff = size - (n + 2) * sizeof(*sh);
 	sh = (Elf64_Shdr *)(void *)(image + eh->e_shoff);
-	sh[1] = (Elf64_Shdr){.sh_name = 1, .sh_type = SHT_STRTAB, .sh_size = names_size, .sh_addralign = 1};
+	sh[1] = (Elf64_Shdr){
+		.sh_name = 1, .sh_type = SHT_STRTAB, .sh_size = names_size, .sh_addralign = 1};
 	sh[1].sh_offset = round_up(sizeof(*eh), 16);
 	name_at = image + sh[1].sh_offset + 1;
 	name_at = stpcpy(name_at, ".shstrtab") + 1;
@@ -158,7 +160,8 @@ static size_t package_length(const char *name)
 	return dot ? (size_t)(dot - name) : strlen(name);
 }
 
-/* Adds the subject of a query to those known; returns its index, or MAX_TYPES when there is no room. */
+/* Adds the subject of a query to those known; returns its index, or MAX_TYPES when there is no
+ * room. */
 static uint32_t subject_add(struct subject *subjects, uint32_t *n, const char *type)
 {
 	bool variable = strncmp(type, "var:", 4) == 0;
@@ -169,7 +172,8 @@ static uint32_t subject_add(struct subject *subjects, uint32_t *n, const char *t
 			return i;
 	if (*n == MAX_TYPES)
 		return MAX_TYPES;
-	subjects[*n] = (struct subject){.name = name, .pkg = package_length(name), .variable = variable};
+	subjects[*n] =
+		(struct subject){.name = name, .pkg = package_length(name), .variable = variable};
 	return (*n)++;
 }
 
@@ -194,7 +198,7 @@ static bool unit_wanted(const struct subject *subjects, uint32_t n, const char *
 }
 
 static void subjects_match(struct subject *subjects, uint32_t n, const char *unit, Dwarf_Die *die,
-                           bool variable)
+			   bool variable)
 {
 	const char *name = dwarf_diename(die);
 	size_t len = strlen(unit);
@@ -205,12 +209,14 @@ static void subjects_match(struct subject *subjects, uint32_t n, const char *uni
 	for (uint32_t i = 0; i < n; i++) {
 		struct subject *s = &subjects[i];
 
-		if (s->variable != variable || strcmp(s->name, name) != 0 || !subject_in(s, unit, len))
+		if (s->variable != variable || strcmp(s->name, name) != 0 ||
+		    !subject_in(s, unit, len))
 			continue;
 		if (!variable) {
 			s->die = *die;
 			s->found = true;
-		} else if (dwarf_attr(die, DW_AT_type, &attr) && dwarf_formref_die(&attr, &s->die)) {
+		} else if (dwarf_attr(die, DW_AT_type, &attr) &&
+			   dwarf_formref_die(&attr, &s->die)) {
 			s->found = true;
 		}
 	}
@@ -218,7 +224,7 @@ static void subjects_match(struct subject *subjects, uint32_t n, const char *uni
 
 /* Looks through the top level of one unit. Spends from *dies, stops at 0. */
 static void unit_search(struct subject *subjects, uint32_t n, const char *unit, Dwarf_Die *unit_die,
-                        uint32_t *dies)
+			uint32_t *dies)
 {
 	Dwarf_Die die;
 
@@ -312,7 +318,8 @@ static bool size_of(Dwarf_Die *type, uint64_t *ret)
 				size = 8;
 				break;
 			case DW_TAG_array_type:
-				if (!array_count(&die, &n) || n > MAX_ELEMENTS || !type_of(&die, &die))
+				if (!array_count(&die, &n) || n > MAX_ELEMENTS ||
+				    !type_of(&die, &die))
 					return false;
 				if (__builtin_mul_overflow(total, n, &total))
 					return false;
@@ -378,7 +385,8 @@ static bool path_resolve(Dwarf_Die type, const char *path, uint32_t *ret_off, ui
 
 			if (*end != ']' || dwarf_tag(&type) != DW_TAG_array_type)
 				return false;
-			if (!array_count(&type, &n) || k >= n || !array_element(&type, &type, &width))
+			if (!array_count(&type, &n) || k >= n ||
+			    !array_element(&type, &type, &width))
 				return false;
 			if (__builtin_mul_overflow(k, width, &step))
 				return false;
@@ -387,7 +395,8 @@ static bool path_resolve(Dwarf_Die type, const char *path, uint32_t *ret_off, ui
 			size_t len = strcspn(path, ".[|");
 			Dwarf_Die member;
 
-			if (!member_find(&type, path, len, &member) || !member_offset(&member, &step))
+			if (!member_find(&type, path, len, &member) ||
+			    !member_offset(&member, &step))
 				return false;
 			if (!type_of(&member, &type) || !peel(&type))
 				return false;

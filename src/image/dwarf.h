@@ -5,9 +5,9 @@
 #include "base/arena.h"
 
 struct dwarf_query {
-	const char *type;   /* "runtime.mspan" or "var:runtime.debug" */
-	const char *paths;  /* "state.s.value|state", "" for the whole, "[1].x" for array elements */
-	bool found;         /* out */
+	const char *type;  /* "runtime.mspan" or "var:runtime.debug" */
+	const char *paths; /* "state.s.value|state", "" for the whole, "[1].x" for array elements */
+	bool found;	   /* out */
 	uint32_t off, width; /* out */
 };
 

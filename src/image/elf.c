@@ -12,16 +12,16 @@
 #include <stdio.h>
 #include <string.h>
 
-
-#define MAX_SECTIONS 20000
-#define MAX_SEGMENTS 1024
-#define MAX_NOTES    ((bytes)1 << 20) /* of one note segment or section */
-#define MAX_NAMES    4096             /* wanted by one elf_symbols call, alternatives counted */
+#define MAX_SECTIONS	  20000
+#define MAX_SEGMENTS	  1024
+#define MAX_NOTES	  ((bytes)1 << 20) /* of one note segment or section */
+#define MAX_NAMES	  4096 /* wanted by one elf_symbols call, alternatives counted */
 #define NOTE_GNU_BUILD_ID 3
 #define NOTE_GO_BUILD_ID  4
 
 /* Takes the build ids out of a run of notes. */
-static void notes_read(struct elf_image *e, struct arena *a, uint64_t offset, uint64_t size, uint64_t align)
+static void notes_read(struct elf_image *e, struct arena *a, uint64_t offset, uint64_t size,
+		       uint64_t align)
 {
 	Elf_Data *d;
 	size_t at = 0, name_at, desc_at;
@@ -29,18 +29,22 @@ static void notes_read(struct elf_image *e, struct arena *a, uint64_t offset, ui
 
 	if (size == 0 || size > MAX_NOTES)
 		return;
-	d = elf_getdata_rawchunk(e->impl, (int64_t)offset, size, align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
+	d = elf_getdata_rawchunk(e->impl, (int64_t)offset, size,
+				 align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
 	while (d && (at = gelf_getnote(d, at, &h, &name_at, &desc_at)) > 0) {
 		const char *name = (const char *)d->d_buf + name_at;
 		const unsigned char *desc = (const unsigned char *)d->d_buf + desc_at;
 
-		if (h.n_type == NOTE_GNU_BUILD_ID && h.n_namesz == 4 && memcmp(name, "GNU", 4) == 0) {
+		if (h.n_type == NOTE_GNU_BUILD_ID && h.n_namesz == 4 &&
+		    memcmp(name, "GNU", 4) == 0) {
 			size_t n = MIN(h.n_descsz, (sizeof(e->build_id) - 1) / 2);
 
 			for (size_t i = 0; i < n; i++)
 				snprintf(e->build_id + 2 * i, 3, "%02x", desc[i]);
-		} else if (h.n_type == NOTE_GO_BUILD_ID && h.n_namesz == 4 && memcmp(name, "Go\0", 4) == 0) {
-			e->go_build_id = arena_strndup(a, (const char *)desc, MIN(h.n_descsz, 1024));
+		} else if (h.n_type == NOTE_GO_BUILD_ID && h.n_namesz == 4 &&
+			   memcmp(name, "Go\0", 4) == 0) {
+			e->go_build_id =
+				arena_strndup(a, (const char *)desc, MIN(h.n_descsz, 1024));
 		}
 	}
 }
@@ -155,7 +159,7 @@ struct wanted {
 	const char *name; /* not terminated */
 	size_t len;
 	uint32_t index; /* of the caller's names */
-	uint32_t rank;  /* 1 for the first alternative; smaller wins */
+	uint32_t rank;	/* 1 for the first alternative; smaller wins */
 };
 
 static uint32_t name_hash(const char *s, size_t n)
@@ -188,7 +192,8 @@ static Elf_Scn *symbol_section(Elf *elf, GElf_Shdr *ret)
 	return dynamic;
 }
 
-void elf_symbols(const struct elf_image *e, const char *const *names, uint32_t n, taddr *value, uint64_t *size)
+void elf_symbols(const struct elf_image *e, const char *const *names, uint32_t n, taddr *value,
+		 uint64_t *size)
 {
 	struct arena tmp;
 	struct wanted *table;
@@ -245,7 +250,8 @@ void elf_symbols(const struct elf_image *e, const char *const *names, uint32_t n
 		if (!name)
 			continue;
 		len = strlen(name);
-		for (uint32_t k = name_hash(name, len) & (slots - 1); table[k].name; k = (k + 1) & (slots - 1)) {
+		for (uint32_t k = name_hash(name, len) & (slots - 1); table[k].name;
+		     k = (k + 1) & (slots - 1)) {
 			const struct wanted *w = &table[k];
 
 			if (w->len != len || memcmp(w->name, name, len) != 0)

@@ -16,15 +16,15 @@
 #define PCDATA_INL_TREE_INDEX 2
 #define FUNCDATA_INL_TREE     3
 
-#define BLOCK       4096U
-#define BLOCKS      1024U /* 4 MiB at most; a power of two */
-#define DIRECT      256U
+#define BLOCK	    4096U
+#define BLOCKS	    1024U /* 4 MiB at most; a power of two */
+#define DIRECT	    256U
 #define MAX_TABLE   ((uint64_t)1 << 32)
 #define MAX_STEPS   (1U << 22) /* of one pc-value table */
 #define MAX_INLINED (1 << 20)  /* index into an inline tree, as the runtime bounds it */
 #define MAX_NAME    (64U << 10)
 #define MAX_TEXT    ((bytes)256 << 20) /* all names and files */
-#define MAX_PCS     (1U << 20)         /* answers kept */
+#define MAX_PCS	    (1U << 20)	       /* answers kept */
 
 struct block {
 	taddr at;
@@ -49,7 +49,7 @@ struct kept_frame {
 
 struct answer {
 	uint32_t first, n; /* in frames */
-	uint32_t entry;    /* from m.text */
+	uint32_t entry;	   /* from m.text */
 };
 
 struct pcln {
@@ -73,7 +73,7 @@ struct func {
 	taddr entry;
 	uint32_t name, pcfile, pcln, cu;
 	uint32_t inl_index; /* pc-value table of inline tree indices, 0 for none */
-	taddr inl_tree;     /* 0 for none */
+	taddr inl_tree;	    /* 0 for none */
 	int32_t start_line;
 	uint8_t func_id;
 };
@@ -225,7 +225,7 @@ static const char *name_shortened(struct arena *a, const char *name, bool one_br
 	if (!one_bracket && memchr(first + 1, '[', n)) {
 		if (brackets_split(first + 1, n, &rbr, &lbr, &broken))
 			return arena_printf(a, "%.*s[...]%.*s[...]%s", (int)(first - name), name,
-			                    (int)(lbr - rbr - 1), first + 1 + rbr + 1, last + 1);
+					    (int)(lbr - rbr - 1), first + 1 + rbr + 1, last + 1);
 		if (broken)
 			return arena_strdup(a, name);
 	}
@@ -233,8 +233,8 @@ static const char *name_shortened(struct arena *a, const char *name, bool one_br
 }
 
 /* The index of a NUL-terminated text of a table; 0 when there is none. */
-static uint32_t text_index(struct pcln *p, struct numbers *known, taddr table, uint64_t len, uint64_t off,
-                           bool is_name)
+static uint32_t text_index(struct pcln *p, struct numbers *known, taddr table, uint64_t len,
+			   uint64_t off, bool is_name)
 {
 	uint32_t index = 0;
 	size_t n = 0;
@@ -261,8 +261,8 @@ static uint32_t text_index(struct pcln *p, struct numbers *known, taddr table, u
 	if (n > 0) {
 		index = p->texts.n;
 		*VEC_PUSH(p->a, &p->texts) =
-		        is_name ? name_shortened(p->a, p->scratch, p->m.one_bracket)
-		                : arena_strndup(p->a, p->scratch, n);
+			is_name ? name_shortened(p->a, p->scratch, p->m.one_bracket)
+				: arena_strndup(p->a, p->scratch, n);
 		p->text_bytes += n;
 	}
 	numbers_put(p->a, known, off, index);
@@ -392,10 +392,11 @@ static bool func_find(struct pcln *p, taddr pc, struct func *ret)
 		uint64_t pcdata = (uint64_t)header + size;
 		unsigned char index[4], tree[4];
 
-		if (table_at(p, p->m.pclntable, p->m.pclntable_len, pcdata + 4 * PCDATA_INL_TREE_INDEX,
-		             index, sizeof(index)) &&
+		if (table_at(p, p->m.pclntable, p->m.pclntable_len,
+			     pcdata + 4 * PCDATA_INL_TREE_INDEX, index, sizeof(index)) &&
 		    table_at(p, p->m.pclntable, p->m.pclntable_len,
-		             pcdata + 4 * ((uint64_t)npcdata + FUNCDATA_INL_TREE), tree, sizeof(tree)) &&
+			     pcdata + 4 * ((uint64_t)npcdata + FUNCDATA_INL_TREE), tree,
+			     sizeof(tree)) &&
 		    u32(tree) != UINT32_MAX) {
 			f.inl_index = u32(index);
 			f.inl_tree = p->m.gofunc + u32(tree);
@@ -406,8 +407,8 @@ static bool func_find(struct pcln *p, taddr pc, struct func *ret)
 }
 
 /* What was inlined at an index of a function's tree. runtime.inlinedCall, changed in 1.20. */
-static bool inlined_at(struct pcln *p, const struct func *f, int32_t index, struct kept_frame *frame,
-                       uint32_t *parent_pc)
+static bool inlined_at(struct pcln *p, const struct func *f, int32_t index,
+		       struct kept_frame *frame, uint32_t *parent_pc)
 {
 	uint32_t size = p->old ? 20 : 16;
 	unsigned char b[20];
@@ -429,11 +430,12 @@ static void line_find(struct pcln *p, const struct func *f, struct kept_frame *f
 
 	if (file < 0 || line < 0)
 		return;
-	if (!table_at(p, p->m.cutab, p->m.cutab_len * 4, 4 * ((uint64_t)f->cu + (uint32_t)file), b, sizeof(b)))
+	if (!table_at(p, p->m.cutab, p->m.cutab_len * 4, 4 * ((uint64_t)f->cu + (uint32_t)file), b,
+		      sizeof(b)))
 		return;
 	frame->file = u32(b) == UINT32_MAX ? 0
-	                                   : text_index(p, &p->file_at, p->m.filetab, p->m.filetab_len,
-	                                                u32(b), false);
+					   : text_index(p, &p->file_at, p->m.filetab,
+							p->m.filetab_len, u32(b), false);
 	frame->line = line;
 }
 
@@ -454,14 +456,17 @@ static uint32_t frames_decode(struct pcln *p, taddr pc, const struct func *f, st
 		to[n++] = frame;
 		at = f->entry + parent_pc;
 	}
-	to[n] = (struct kept_frame){.func = func_text(p, f->name), .start_line = f->start_line, .pc = at, .func_id = f->func_id};
+	to[n] = (struct kept_frame){.func = func_text(p, f->name),
+				    .start_line = f->start_line,
+				    .pc = at,
+				    .func_id = f->func_id};
 	line_find(p, f, &to[n]);
 	return n + 1;
 }
 
 /* The frames at pc, out of what is kept, else decoded into `room` and kept. Returns how many. */
 static uint32_t frames_get(struct pcln *p, taddr pc, struct kept_frame room[static PCLN_FRAMES],
-                           const struct kept_frame **ret, taddr *ret_entry)
+			   const struct kept_frame **ret, taddr *ret_entry)
 {
 	struct answer answer = {.first = p->frames.n};
 	struct func f;
@@ -487,16 +492,17 @@ static uint32_t frames_get(struct pcln *p, taddr pc, struct kept_frame room[stat
 	return answer.n;
 }
 
-static struct pcln_frame frame_shown(const struct pcln *p, const struct kept_frame *k, taddr entry, bool inlined)
+static struct pcln_frame frame_shown(const struct pcln *p, const struct kept_frame *k, taddr entry,
+				     bool inlined)
 {
 	return (struct pcln_frame){.func = p->texts.v[k->func],
-	                           .file = p->texts.v[k->file],
-	                           .line = k->line,
-	                           .start_line = k->start_line,
-	                           .entry = entry,
-	                           .pc = k->pc,
-	                           .inlined = inlined,
-	                           .func_id = k->func_id};
+				   .file = p->texts.v[k->file],
+				   .line = k->line,
+				   .start_line = k->start_line,
+				   .entry = entry,
+				   .pc = k->pc,
+				   .inlined = inlined,
+				   .func_id = k->func_id};
 }
 
 uint32_t pcln_frames(struct pcln *p, taddr pc, struct pcln_frame *ret, uint32_t max)
@@ -524,18 +530,18 @@ bool pcln_func(struct pcln *p, taddr pc, struct pcln_frame *ret)
 	return true;
 }
 
-bool pcln_open(const struct pcln_module *m, pcln_read read, void *ctx, struct arena *a, struct pcln **ret,
-               struct err *err)
+bool pcln_open(const struct pcln_module *m, pcln_read read, void *ctx, struct arena *a,
+	       struct pcln **ret, struct err *err)
 {
-	const uint64_t lengths[] = {m->funcnametab_len, m->cutab_len,     m->filetab_len,
-	                            m->pctab_len,       m->pclntable_len, m->ftab_len};
+	const uint64_t lengths[] = {m->funcnametab_len, m->cutab_len,	  m->filetab_len,
+				    m->pctab_len,	m->pclntable_len, m->ftab_len};
 	unsigned char h[8];
 	struct pcln *p;
 
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
 		if (lengths[i] > MAX_TABLE)
 			return err_set(err, ERR_FORMAT, "pclntab: a table of %llu elements",
-			               (unsigned long long)lengths[i]);
+				       (unsigned long long)lengths[i]);
 	if (m->ftab_len < 2)
 		return err_set(err, ERR_FORMAT, "pclntab: no functions");
 	if (read(ctx, m->pcheader, h, sizeof(h)) != sizeof(h)) {

@@ -1,4 +1,4 @@
-/* Functions, files and lines from Go's pclntab, read from the file behind the mapping, else from memory. */
+/* Functions, files and lines from Go's pclntab, in the file behind the mapping or in memory. */
 #ifndef IMAGE_PCLNTAB_H
 #define IMAGE_PCLNTAB_H
 
@@ -7,26 +7,31 @@
 /** Reads n bytes of the target's (immutable) read-only data at an address; short on a fault. */
 typedef size_t (*pcln_read)(void *ctx, taddr at, void *dst, size_t n);
 
-/** The tables of one module, as runtime.moduledata holds them. All are addresses in the target. */
+/**
+ * The tables of one module, as runtime.moduledata holds them. All are addresses in the target;
+ * lengths are in elements, as in the slices.
+ */
 struct pcln_module {
 	taddr pcheader, text, etext, minpc, maxpc, gofunc;
 	taddr funcnametab, cutab, filetab, pctab, pclntable, ftab;
-	uint64_t funcnametab_len, cutab_len, filetab_len, pctab_len, pclntable_len, ftab_len; /* elements, as in the slices */
-	bool one_bracket; /* names as releases before 1.27 print them: only one "[...]", first '[' to last ']' */
+	uint64_t funcnametab_len, cutab_len, filetab_len, pctab_len, pclntable_len, ftab_len;
+	/* Names as before 1.27: one "[...]" for all from the first '[' to the last ']'. */
+	bool one_bracket;
 };
 
 struct pcln;
 
+/** Texts hold unsafe bytes: they are the target's. */
 struct pcln_frame {
-	const char *func; /* as runtime.Frame.Function has it ("main.f[...]"), unsafe bytes inside */
-	const char *file; /* "?" when it is not known */
-	int32_t line;
+	const char *func;   /* as runtime.Frame.Function has it: "main.f[...]" */
+	const char *file;   /* "?" when it is not known */
+	int32_t line;       /* 0 when it is not known */
 	int32_t start_line; /* of the function; 0 when it is not known (1.18, 1.19) */
 	taddr entry;        /* of the physical function, also in inlined frames */
-	taddr pc;           /* what the line is of: the pc asked for, and the call's in outer frames */
+	taddr pc;           /* what the line is of: the pc asked for, in outer frames the call */
 	bool inlined;
-	uint8_t func_id;    /* abi.FuncID as this release numbers them; the last, FuncIDWrapper, is 21 up to
-	                       1.21, 22 up to 1.24, 23 from 1.25 on */
+	/* abi.FuncID of this release; FuncIDWrapper is 21 up to 1.21, 22 up to 1.24, then 23. */
+	uint8_t func_id;
 };
 
 #define PCLN_FRAMES 32
@@ -35,7 +40,8 @@ struct pcln_frame {
  * ctx and read must outlive it; strings that it returns live in the arena.
  * Errors: ERR_FAULT, ERR_FORMAT (no pclntab of Go 1.18 or later).
  */
-bool pcln_open(const struct pcln_module *m, pcln_read read, void *ctx, struct arena *a, struct pcln **ret, struct err *err);
+bool pcln_open(const struct pcln_module *m, pcln_read read, void *ctx, struct arena *a,
+	       struct pcln **ret, struct err *err);
 /** The physical function that holds pc, with the line in it: false when no function does. */
 bool pcln_func(struct pcln *p, taddr pc, struct pcln_frame *ret);
 /**

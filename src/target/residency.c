@@ -87,58 +87,71 @@ static bool is_zero_page(int kpageflags, uint64_t entry, bool unknown)
 }
 
 /*
- * The present and resident part of one region that is on huge pages. Kernels before 6.18 do not say
- * PFNZERO of the huge zero page. It is neither exclusive nor of a file; so is a huge page that fork
- * left shared, which only privilege can tell from it.
+ * Whether a present page counts in RSS, from its pagemap entry. In anonymous memory a page that is
+ * not exclusive is the zero page (the huge one even says "file"), or one that a fork left shared
+ * between processes. With privilege the page flags decide; without it such a page counts as the
+ * zero page, so that of a process whose forked child did not exec too little is found, which shows
+ * as a difference to VmRSS. Pages of [vvar] and of devices, which RSS leaves out, are neither
+ * exclusive nor of a file.
  */
-static bool set_huge(int pagemap, int kpageflags, struct pages *p, taddr from, taddr to,
-		     struct err *err)
+static bool in_rss(const struct mapping *m, uint64_t entry, int kpageflags)
+{
+	if (entry & PM_EXCLUSIVE || m->flags & (MAP_FILE | MAP_SHMEM))
+		return true;
+	if (m->flags & MAP_SPECIAL)
+		return entry & PM_FILE;
+	return !(entry & PM_FILE) && !is_zero_page(kpageflags, entry, true);
+}
+
+struct scan {
+	const struct os_facts *os;
+	struct pages *p;
+	int pagemap, kpageflags;
+	struct scan_region *regions; /* SCAN_REGIONS of them */
+	uint64_t guard;		     /* SCAN_GUARD where the kernel knows it */
+};
+
+/* A present range on huge pages. Kernels before 6.18 do not say PFNZERO of the huge zero page. */
+static bool set_huge(const struct scan *s, taddr from, taddr to, struct err *err)
 {
 	for (taddr at = from; at < to;) {
 		taddr end = MIN(round_down(at, HUGE_PAGE) + HUGE_PAGE, to);
+		const struct mapping *m = map_find(s->os, at);
 		uint64_t e;
-		bool zero = pagemap_read(pagemap, at >> OS_PAGE_SHIFT, &e, 1) == 1 &&
-			    e & PM_PRESENT && !(e & (PM_EXCLUSIVE | PM_FILE)) &&
-			    is_zero_page(kpageflags, e, true);
+		bool zero = m && pagemap_read(s->pagemap, at >> OS_PAGE_SHIFT, &e, 1) == 1 &&
+			    e & PM_PRESENT && !in_rss(m, e, s->kpageflags);
 
-		if (!zero && (!pages_set(p, at, end, PAGE_RESIDENT, err) ||
-			      !pages_set(p, at, end, PAGE_HUGE, err)))
+		if (!zero && (!pages_set(s->p, at, end, PAGE_RESIDENT, err) ||
+			      !pages_set(s->p, at, end, PAGE_HUGE, err)))
 			return false;
 		at = end;
 	}
 	return true;
 }
 
-static bool set_regions(int pagemap, int kpageflags, struct pages *p, const struct scan_region *v,
-			size_t n, taddr from, taddr to, struct err *err)
+static bool set_regions(const struct scan *s, size_t n, taddr from, taddr to, struct err *err)
 {
 	for (size_t i = 0; i < n; i++) {
 		/* A call's regions can reach past its walk_end, and then come again: a set does not
 		 * mind. */
-		taddr lo = MAX(v[i].start, from), hi = MIN(v[i].end, to);
-		uint64_t c = v[i].categories;
+		taddr lo = MAX(s->regions[i].start, from), hi = MIN(s->regions[i].end, to);
+		uint64_t c = s->regions[i].categories;
 		bool ok = true;
 
 		if (lo >= hi || c & (SCAN_PFNZERO | SCAN_GUARD))
 			continue;
 		if (c & SCAN_PRESENT)
-			ok = c & SCAN_HUGE ? set_huge(pagemap, kpageflags, p, lo, hi, err)
-					   : pages_set(p, lo, hi, PAGE_RESIDENT, err);
+			ok = c & SCAN_HUGE ? set_huge(s, lo, hi, err)
+					   : pages_set(s->p, lo, hi, PAGE_RESIDENT, err);
 		else if (c & SCAN_SWAPPED)
-			ok = pages_set(p, lo, hi, PAGE_SWAPPED, err);
+			ok = pages_set(s->p, lo, hi, PAGE_SWAPPED, err);
 		if (!ok)
 			return false;
 	}
 	return true;
 }
 
-struct scan {
-	int pagemap, kpageflags;
-	struct scan_region *regions; /* SCAN_REGIONS of them */
-	uint64_t guard;		     /* SCAN_GUARD where the kernel knows it */
-};
-
-static bool scan_range(struct scan *s, struct pages *p, taddr from, taddr to, struct err *err)
+static bool scan_range(struct scan *s, taddr from, taddr to, struct err *err)
 {
 	taddr step = SCAN_STEP;
 
@@ -165,8 +178,7 @@ static bool scan_range(struct scan *s, struct pages *p, taddr from, taddr to, st
 		if (n < 0)
 			return err_os(err, errno == ESRCH ? ERR_GONE : ERR_OS, "page walk at %#llx",
 				      (unsigned long long)at);
-		if (!set_regions(s->pagemap, s->kpageflags, p, s->regions, (size_t)n, from, to,
-				 err))
+		if (!set_regions(s, (size_t)n, from, to, err))
 			return false;
 		/* A walk that stands still would never end: that is a kernel which lies. */
 		if (arg.walk_end <= at)
@@ -183,8 +195,14 @@ bool residency_scan(int pagemap, const struct os_facts *os, struct pages *p, boo
 {
 	CLEANUP(arena_free) struct arena scratch = {0};
 	CLEANUP(cleanup_fd) int kpageflags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-	struct scan s = {pagemap, kpageflags,
-			 ARENA_ARRAY(&scratch, struct scan_region, SCAN_REGIONS), SCAN_GUARD};
+	struct scan s = {
+		.os = os,
+		.p = p,
+		.pagemap = pagemap,
+		.kpageflags = kpageflags,
+		.regions = ARENA_ARRAY(&scratch, struct scan_region, SCAN_REGIONS),
+		.guard = SCAN_GUARD,
+	};
 
 	for (uint32_t i = 0, next; i < os->n_maps; i = next) {
 		taddr end = os->maps[i].end;
@@ -197,7 +215,7 @@ bool residency_scan(int pagemap, const struct os_facts *os, struct pages *p, boo
 				break;
 			end = os->maps[next].end;
 		}
-		if (counts(&os->maps[i]) && !scan_range(&s, p, os->maps[i].start, end, &why)) {
+		if (counts(&os->maps[i]) && !scan_range(&s, os->maps[i].start, end, &why)) {
 			*ret_missing = why.os == ENOTTY || why.os == EINVAL || why.os == ENOSYS ||
 				       why.os == EOPNOTSUPP;
 			if (err)
@@ -208,28 +226,17 @@ bool residency_scan(int pagemap, const struct os_facts *os, struct pages *p, boo
 	return true;
 }
 
-/*
- * What one pagemap entry says. In anonymous memory a present page that is neither exclusive nor of
- * a file is the zero page, or one that a fork left shared between processes: with privilege the
- * page flags decide, without it counts as the zero page, so that a process which forked and whose
- * child did not exec shows too little (the drift to VmRSS tells). [vvar] and device pages, which
- * RSS leaves out, look the same, so that this holds for every mapping that is not of a plain file.
- */
-static int classify(uint64_t e, bool may_be_zero, int kpageflags)
+/* The bit that one pagemap entry stands for; -1: none. */
+static int classify(const struct mapping *m, uint64_t e, int kpageflags)
 {
-	if (e & PM_PRESENT) {
-		if (may_be_zero && !(e & (PM_EXCLUSIVE | PM_FILE)) &&
-		    is_zero_page(kpageflags, e, true))
-			return -1;
-		return PAGE_RESIDENT;
-	}
+	if (e & PM_PRESENT)
+		return in_rss(m, e, kpageflags) ? PAGE_RESIDENT : -1;
 	return e & PM_SWAPPED && !(e & PM_GUARD) ? PAGE_SWAPPED : -1;
 }
 
 static bool pagemap_mapping(int pagemap, int kpageflags, const struct mapping *m, uint64_t *entry,
 			    size_t cap, struct pages *p, struct err *err)
 {
-	bool may_be_zero = !(m->flags & (MAP_FILE | MAP_SHMEM));
 	uint64_t first = m->start >> OS_PAGE_SHIFT, pages = (m->end - m->start) >> OS_PAGE_SHIFT;
 
 	for (uint64_t at = 0; at < pages;) {
@@ -237,13 +244,13 @@ static bool pagemap_mapping(int pagemap, int kpageflags, const struct mapping *m
 		size_t n = pagemap_read(pagemap, first + at, entry, want);
 
 		for (size_t i = 0, next; i < n; i = next) {
-			int is = classify(entry[i], may_be_zero, kpageflags);
+			int is = classify(m, entry[i], kpageflags);
 			taddr from = (first + at + i) << OS_PAGE_SHIFT;
 
 			/* Runs of equal entries are common, above all of absent ones. */
 			for (next = i + 1; next < n; next++)
 				if (entry[next] != entry[i] &&
-				    classify(entry[next], may_be_zero, kpageflags) != is)
+				    classify(m, entry[next], kpageflags) != is)
 					break;
 			if (is >= 0 &&
 			    !pages_set(p, from, from + ((taddr)(next - i) << OS_PAGE_SHIFT),

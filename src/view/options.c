@@ -133,7 +133,7 @@ static bool unknown(const char *typed, size_t n, struct err *err)
 	return err_set(err, ERR_USAGE, "--%s: no such option; whyrss --help lists them", word);
 }
 
-static bool long_option(struct arguments *ret, char *const *argv, int *i, int argc, struct err *err)
+static bool long_option(struct arguments *ret, const char *const *argv, int *i, int argc, struct err *err)
 {
 	const char *name = argv[*i] + 2;
 	size_t n = strcspn(name, "=");
@@ -154,7 +154,7 @@ static bool long_option(struct arguments *ret, char *const *argv, int *i, int ar
 	return unknown(name, n, err);
 }
 
-static bool letters(struct arguments *ret, char *const *argv, int *i, int argc, struct err *err)
+static bool letters(struct arguments *ret, const char *const *argv, int *i, int argc, struct err *err)
 {
 	for (const char *p = argv[*i] + 1; *p; p++) {
 		unsigned id = 0;
@@ -182,7 +182,7 @@ static bool letters(struct arguments *ret, char *const *argv, int *i, int argc, 
 	return true;
 }
 
-bool arguments_parse(int argc, char *const *argv, struct arguments *ret, struct err *err)
+bool arguments_parse(int argc, const char *const *argv, struct arguments *ret, struct err *err)
 {
 	struct arguments out = {0};
 	bool options = true;

@@ -50,7 +50,7 @@ struct arguments {
 };
 
 /** Takes argv[1 …] apart, options anywhere, until "--". Errors: ERR_USAGE, in a sentence that names the nearest option. */
-bool arguments_parse(int argc, char *const *argv, struct arguments *ret, struct err *err);
+bool arguments_parse(int argc, const char *const *argv, struct arguments *ret, struct err *err);
 
 /** Calls fn with each choice of an option. */
 void option_choices(const struct option_info *o, void (*fn)(void *ctx, const char *word, size_t n), void *ctx);

@@ -221,9 +221,9 @@ bool view_spans_run(const struct subject *in, const struct options *o, struct ar
 
 		if (x->state == SPAN_STACK)
 			add_span(stacks, x, s->os);
-		else if (x->state != SPAN_HEAP)
+		else if (x->state == SPAN_WORKBUF)
 			add_span(other, x, s->os);
-		else if (x->spanclass < SPAN_CLASSES)
+		else if (x->state == SPAN_HEAP && x->spanclass < SPAN_CLASSES)
 			add_span(&by[x->spanclass], x, s->os);
 	}
 	report_init(ret, a, "whyrss.spans/1");

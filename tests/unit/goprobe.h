@@ -56,7 +56,8 @@ static inline bool go_root(const char *release, char *to, size_t size)
 
 	if (!f)
 		return false;
-	for (char *at[] = {version, root, cache, NULL}, **p = at; *p && fgets(line, sizeof(line), f); p++) {
+	for (char *at[] = {version, root, cache, NULL}, **p = at;
+	     *p && fgets(line, sizeof(line), f); p++) {
 		line[strcspn(line, "\n")] = '\0';
 		strcpy(*p, line);
 	}
@@ -64,7 +65,8 @@ static inline bool go_root(const char *release, char *to, size_t size)
 	if (strncmp(version, "go", 2) == 0 && strcmp(version + 2, release) == 0)
 		snprintf(to, size, "%s", root);
 	else
-		snprintf(to, size, "%s/golang.org/toolchain@v0.0.1-go%s.linux-amd64", cache, release);
+		snprintf(to, size, "%s/golang.org/toolchain@v0.0.1-go%s.linux-amd64", cache,
+			 release);
 	snprintf(line, sizeof(line), "%s/bin/go", to);
 	return is_file(line);
 }
@@ -89,10 +91,11 @@ static inline bool go_program(const char *name, const char *release, char *ret_p
 		return false;
 	/* goindex: the package index of 1.19 fails on a GOROOT in a module cache. */
 	snprintf(command, sizeof(command),
-		 "mkdir -p '%s/tests' && cd / && GODEBUG=%s GOROOT='%s' GOTOOLCHAIN=local GO111MODULE=off CGO_ENABLED=0 "
+		 "mkdir -p '%s/tests' && cd / && GODEBUG=%s GOROOT='%s' GOTOOLCHAIN=local "
+		 "GO111MODULE=off CGO_ENABLED=0 "
 		 "'%s/bin/go' build -o '%s.%d' '%s' && mv '%s.%d' '%s'",
-		 probe_dir(), strncmp(release, "1.19", 4) == 0 ? "goindex=0" : "", root, root, ret_path,
-		 (int)getpid(), source, ret_path, (int)getpid(), ret_path);
+		 probe_dir(), strncmp(release, "1.19", 4) == 0 ? "goindex=0" : "", root, root,
+		 ret_path, (int)getpid(), source, ret_path, (int)getpid(), ret_path);
 	return system(command) == 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * elf.c, buildinfo.c and dwarf.c on a small ELF file that is made here byte by byte (DWARF 4 and 5),
- * whole, cut short and with every byte damaged, and on real Go programs.
+ * elf.c, buildinfo.c and dwarf.c on a small ELF file that is made here byte by byte (DWARF 4 and
+ * 5), whole, cut short and with every byte damaged, and on real Go programs.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,12 +18,13 @@
 #include "image/dwarf.h"
 #include "image/elf.h"
 
-/* -- a file made here --------------------------------------------------------------------------- */
+/* -- a file made here ---------------------------------------------------------------------------
+ */
 
-#define CODE 0x400000U /* the address of file offset 0 */
-#define DATA 0x500000U
+#define CODE	    0x400000U /* the address of file offset 0 */
+#define DATA	    0x500000U
 #define DATA_OFFSET 0x400U
-#define INFO (DATA_OFFSET + 0x20U) /* of the build info */
+#define INFO	    (DATA_OFFSET + 0x20U) /* of the build info */
 
 struct made {
 	uint8_t b[8192];
@@ -40,11 +41,26 @@ static uint32_t add(struct made *m, const void *what, size_t n)
 	return at;
 }
 
-static uint32_t add8(struct made *m, uint8_t v) { return add(m, &v, 1); }
-static uint32_t add16(struct made *m, uint16_t v) { return add(m, &v, 2); }
-static uint32_t add32(struct made *m, uint32_t v) { return add(m, &v, 4); }
-static uint32_t add64(struct made *m, uint64_t v) { return add(m, &v, 8); }
-static uint32_t add_text(struct made *m, const char *s) { return add(m, s, strlen(s) + 1); }
+static uint32_t add8(struct made *m, uint8_t v)
+{
+	return add(m, &v, 1);
+}
+static uint32_t add16(struct made *m, uint16_t v)
+{
+	return add(m, &v, 2);
+}
+static uint32_t add32(struct made *m, uint32_t v)
+{
+	return add(m, &v, 4);
+}
+static uint32_t add64(struct made *m, uint64_t v)
+{
+	return add(m, &v, 8);
+}
+static uint32_t add_text(struct made *m, const char *s)
+{
+	return add(m, s, strlen(s) + 1);
+}
 
 static void put32(struct made *m, uint32_t at, uint32_t v)
 {
@@ -68,6 +84,7 @@ enum abbrev {
 };
 
 /* Forms: 08 string, 0b data1, 0f udata, 10 ref_addr, 18 exprloc. */
+/* clang-format off */
 static const uint8_t ABBREVS[] = {
 	A_UNIT,        0x11, 1, 0x03, 0x08, 0,    0,                      /* name */
 	A_STRUCT,      0x13, 1, 0x03, 0x08, 0x0b, 0x0f, 0,    0,          /* name, size */
@@ -83,6 +100,7 @@ static const uint8_t ABBREVS[] = {
 	A_FUNC,        0x15, 0, 0x03, 0x08, 0,    0,                      /* name */
 	0,
 };
+/* clang-format on */
 
 /* Entries refer to each other by their offset in .debug_info, which starts at `base`. */
 static uint32_t base_type(struct made *m, uint32_t base, const char *name, uint8_t size)
@@ -94,7 +112,8 @@ static uint32_t base_type(struct made *m, uint32_t base, const char *name, uint8
 	return at;
 }
 
-static uint32_t named(struct made *m, uint32_t base, enum abbrev what, const char *name, uint32_t type)
+static uint32_t named(struct made *m, uint32_t base, enum abbrev what, const char *name,
+		      uint32_t type)
 {
 	uint32_t at = add8(m, (uint8_t)what) - base;
 
@@ -157,7 +176,8 @@ static void unit_end(struct made *m, uint32_t at)
 
 static void dwarf_make(struct made *m, int version)
 {
-	uint32_t base = m->n, u, u8, u32, u64, state, box, pointer, boxes, grid, anonymous, two, func, hollow;
+	uint32_t base = m->n, u, u8, u32, u64, state, box, pointer, boxes, grid, anonymous, two,
+		 func, hollow;
 
 	u = unit(m, version, "main");
 	structure(m, base, "runtime.thing", 1); /* of the right name in the wrong unit */
@@ -217,13 +237,26 @@ static void dwarf_make(struct made *m, int version)
 	unit_end(m, u);
 }
 
-enum section { S_NULL, S_GNU, S_GO, S_INFO, S_SYMTAB, S_STRTAB, S_ABBREV, S_DEBUG, S_NAMES, N_SECTIONS };
+enum section {
+	S_NULL,
+	S_GNU,
+	S_GO,
+	S_INFO,
+	S_SYMTAB,
+	S_STRTAB,
+	S_ABBREV,
+	S_DEBUG,
+	S_NAMES,
+	N_SECTIONS
+};
 
-/* dwarf 0: no debug sections (they are named otherwise). pointers: the older format of build info. */
+/* dwarf 0: no debug sections (they are named otherwise). pointers: the older format of build info.
+ */
 static void make(struct made *m, int dwarf, bool pointers)
 {
-	static const char MODULES[] = "0123456789abcdefpath\texample.com/cmd\nmod\texample.com\tv1\n"
-				      "build\tCGO_ENABLED=1\n0123456789abcde";
+	static const char MODULES[] =
+		"0123456789abcdefpath\texample.com/cmd\nmod\texample.com\tv1\n"
+		"build\tCGO_ENABLED=1\n0123456789abcde";
 	uint32_t at[N_SECTIONS + 1] = {0}, names[N_SECTIONS], strings[3], phdr;
 	Elf64_Ehdr *eh = (Elf64_Ehdr *)(void *)m->b;
 
@@ -287,8 +320,10 @@ static void make(struct made *m, int dwarf, bool pointers)
 	strings[1] = add_text(m, "runtime.new") - at[S_STRTAB];
 	strings[2] = add_text(m, "runtime.undefined") - at[S_STRTAB];
 	for (uint32_t i = 0; i < 3; i++) {
-		Elf64_Sym s = {.st_name = strings[i], .st_shndx = i == 2 ? SHN_UNDEF : 1,
-			       .st_value = DATA + 0x10 * (i + 1), .st_size = 100 + i};
+		Elf64_Sym s = {.st_name = strings[i],
+			       .st_shndx = i == 2 ? SHN_UNDEF : 1,
+			       .st_value = DATA + 0x10 * (i + 1),
+			       .st_size = 100 + i};
 
 		memcpy(m->b + at[S_SYMTAB] + (i + 1) * sizeof(s), &s, sizeof(s));
 	}
@@ -316,9 +351,9 @@ static void make(struct made *m, int dwarf, bool pointers)
 
 		if (i > 0)
 			s.sh_size = at[i + 1] - at[i];
-		s.sh_type = i == S_NULL                     ? SHT_NULL
-			    : i == S_GNU || i == S_GO       ? SHT_NOTE
-			    : i == S_SYMTAB                 ? SHT_SYMTAB
+		s.sh_type = i == S_NULL			    ? SHT_NULL
+			    : i == S_GNU || i == S_GO	    ? SHT_NOTE
+			    : i == S_SYMTAB		    ? SHT_SYMTAB
 			    : i == S_STRTAB || i == S_NAMES ? SHT_STRTAB
 							    : SHT_PROGBITS;
 		if (i == S_GNU || i == S_GO || i == S_INFO) {
@@ -335,15 +370,25 @@ static void make(struct made *m, int dwarf, bool pointers)
 		}
 		add(m, &s, sizeof(s));
 	}
-	((Elf64_Phdr *)(void *)(m->b + phdr))[0] = (Elf64_Phdr){
-		.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = CODE, .p_filesz = DATA_OFFSET,
-		.p_memsz = DATA_OFFSET};
-	((Elf64_Phdr *)(void *)(m->b + phdr))[1] = (Elf64_Phdr){
-		.p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_vaddr = DATA, .p_offset = DATA_OFFSET,
-		.p_filesz = 0x200, .p_memsz = 0x3000};
-	((Elf64_Phdr *)(void *)(m->b + phdr))[2] = (Elf64_Phdr){
-		.p_type = PT_NOTE, .p_flags = PF_R, .p_vaddr = CODE + at[S_GNU], .p_offset = at[S_GNU],
-		.p_filesz = at[S_GO] + 24 - at[S_GNU], .p_memsz = at[S_GO] + 24 - at[S_GNU], .p_align = 4};
+	((Elf64_Phdr *)(void *)(m->b + phdr))[0] = (Elf64_Phdr){.p_type = PT_LOAD,
+								.p_flags = PF_R | PF_X,
+								.p_vaddr = CODE,
+								.p_filesz = DATA_OFFSET,
+								.p_memsz = DATA_OFFSET};
+	((Elf64_Phdr *)(void *)(m->b + phdr))[1] = (Elf64_Phdr){.p_type = PT_LOAD,
+								.p_flags = PF_R | PF_W,
+								.p_vaddr = DATA,
+								.p_offset = DATA_OFFSET,
+								.p_filesz = 0x200,
+								.p_memsz = 0x3000};
+	((Elf64_Phdr *)(void *)(m->b + phdr))[2] =
+		(Elf64_Phdr){.p_type = PT_NOTE,
+			     .p_flags = PF_R,
+			     .p_vaddr = CODE + at[S_GNU],
+			     .p_offset = at[S_GNU],
+			     .p_filesz = at[S_GO] + 24 - at[S_GNU],
+			     .p_memsz = at[S_GO] + 24 - at[S_GNU],
+			     .p_align = 4};
 }
 
 static int file_of(const struct made *m, uint32_t n)
@@ -355,7 +400,8 @@ static int file_of(const struct made *m, uint32_t n)
 	return fd;
 }
 
-/* -- headers, symbols, build info --------------------------------------------------------------- */
+/* -- headers, symbols, build info ---------------------------------------------------------------
+ */
 
 static void test_headers(void **state)
 {
@@ -452,7 +498,9 @@ static void check_info(const struct made *m, const char *version)
 	if (version) {
 		assert_string_equal(b.version, version);
 		assert_string_equal(b.main_path, "example.com/cmd");
-		assert_string_equal(b.mod, "path\texample.com/cmd\nmod\texample.com\tv1\nbuild\tCGO_ENABLED=1\n");
+		assert_string_equal(
+			b.mod,
+			"path\texample.com/cmd\nmod\texample.com\tv1\nbuild\tCGO_ENABLED=1\n");
 		assert_true(b.cgo);
 		assert_false(b.fips);
 	} else {
@@ -492,7 +540,8 @@ static void test_buildinfo(void **state)
 	check_info(&m, NULL);
 }
 
-/* -- DWARF --------------------------------------------------------------------------------------- */
+/* -- DWARF ---------------------------------------------------------------------------------------
+ */
 
 static const struct {
 	const char *type, *paths;
@@ -535,8 +584,11 @@ static const struct {
 static void queries(struct dwarf_query q[static ARRAY_LEN(QUERIES)])
 {
 	for (size_t i = 0; i < ARRAY_LEN(QUERIES); i++)
-		q[i] = (struct dwarf_query){.type = QUERIES[i].type, .paths = QUERIES[i].paths,
-					    .found = true, .off = 1, .width = 1};
+		q[i] = (struct dwarf_query){.type = QUERIES[i].type,
+					    .paths = QUERIES[i].paths,
+					    .found = true,
+					    .off = 1,
+					    .width = 1};
 }
 
 static void test_dwarf(void **state)
@@ -555,8 +607,8 @@ static void test_dwarf(void **state)
 		for (size_t i = 0; i < ARRAY_LEN(q); i++)
 			if (q[i].found != QUERIES[i].found || q[i].off != QUERIES[i].off ||
 			    q[i].width != QUERIES[i].width)
-				fail_msg("DWARF %d, %s %s: %d, %u, %u", version, q[i].type, q[i].paths,
-					 q[i].found, q[i].off, q[i].width);
+				fail_msg("DWARF %d, %s %s: %d, %u, %u", version, q[i].type,
+					 q[i].paths, q[i].found, q[i].off, q[i].width);
 	}
 	make(&m, 0, false);
 	CLEANUP(cleanup_fd) int fd = file_of(&m, m.n);
@@ -572,7 +624,8 @@ static void test_bomb(void **state)
 	struct dwarf_query q[ARRAY_LEN(QUERIES)];
 	Elf64_Ehdr *eh = (Elf64_Ehdr *)(void *)m.b;
 	Elf64_Shdr *s;
-	Elf64_Chdr c = {.ch_type = ELFCOMPRESS_ZLIB, .ch_size = (uint64_t)1 << 40, .ch_addralign = 1};
+	Elf64_Chdr c = {
+		.ch_type = ELFCOMPRESS_ZLIB, .ch_size = (uint64_t)1 << 40, .ch_addralign = 1};
 
 	(void)state;
 	make(&m, 4, false);
@@ -585,7 +638,8 @@ static void test_bomb(void **state)
 	assert_int_equal(err.kind, ERR_LIMIT);
 }
 
-/* -- damage -------------------------------------------------------------------------------------- */
+/* -- damage --------------------------------------------------------------------------------------
+ */
 
 static void read_all(const struct made *m, uint32_t n)
 {
@@ -646,7 +700,8 @@ static void test_damaged(void **state)
 	}
 }
 
-/* -- real programs ------------------------------------------------------------------------------- */
+/* -- real programs -------------------------------------------------------------------------------
+ */
 
 static void test_probes(void **state)
 {
@@ -675,7 +730,8 @@ static void test_probes(void **state)
 		assert_true(b.found);
 		assert_true(str_starts(b.version, version));
 		if (strchr(names[i], '+'))
-			assert_true(strcmp(strstr(b.version, "X:") + 2, strchr(names[i], '+') + 1) == 0);
+			assert_true(strcmp(strstr(b.version, "X:") + 2,
+					   strchr(names[i], '+') + 1) == 0);
 		else
 			assert_string_equal(b.version, version);
 		assert_string_equal(b.main_path, "probe");
@@ -701,10 +757,10 @@ static void test_probes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_headers), cmocka_unit_test(test_symbols),
+		cmocka_unit_test(test_headers),	  cmocka_unit_test(test_symbols),
 		cmocka_unit_test(test_buildinfo), cmocka_unit_test(test_dwarf),
-		cmocka_unit_test(test_bomb),    cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_damaged), cmocka_unit_test(test_probes),
+		cmocka_unit_test(test_bomb),	  cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_damaged),	  cmocka_unit_test(test_probes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,8 @@
 #include "goruntime/layout.h"
 #include "image/elf.h"
 
-/* -- rows --------------------------------------------------------------------------------------- */
+/* -- rows ---------------------------------------------------------------------------------------
+ */
 
 static struct field *field_named(struct layout *l, const char *id)
 {
@@ -47,7 +48,8 @@ static void test_rows(void **state)
 	assert_true(SYMBOL_ROWS[0].required);
 }
 
-/* -- releases ------------------------------------------------------------------------------------ */
+/* -- releases ------------------------------------------------------------------------------------
+ */
 
 static void test_release_parse(void **state)
 {
@@ -75,10 +77,10 @@ static void test_release_parse(void **state)
 		{"devel go1.28-abcdef Tue Feb 3 10:00:00 2026 +0000", 28, -1, ""},
 		{"devel go1.28-abcdef Tue Feb 3 X:nogreenteagc", 28, -1, "nogreenteagc"},
 	};
-	static const char *const BAD[] = {"",          "go",        "go1",      "go1.",     "gox.y",
-					  "go1.x",     "1.26.8",    "GO1.26.8", "go-1.26",  "go1.26.",
-					  "go1.26.8x", "go1.26.x",  "go0.9.1",  "devel +1", "devel",
-					  "golang",    "go1.26abc", "go1.9999999.1"};
+	static const char *const BAD[] = {
+		"",	   "go",       "go1",	  "go1.",    "gox.y",	  "go1.x",
+		"1.26.8",  "GO1.26.8", "go-1.26", "go1.26.", "go1.26.8x", "go1.26.x",
+		"go0.9.1", "devel +1", "devel",	  "golang",  "go1.26abc", "go1.9999999.1"};
 	struct go_release r;
 
 	(void)state;
@@ -92,7 +94,8 @@ static void test_release_parse(void **state)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(BAD); i++)
 		if (go_release_parse(BAD[i], &r))
-			fail_msg("\"%s\" was taken for %d.%d.%d", BAD[i], r.major, r.minor, r.patch);
+			fail_msg("\"%s\" was taken for %d.%d.%d", BAD[i], r.major, r.minor,
+				 r.patch);
 }
 
 /* Texts come from the target's memory: long ones are cut, control bytes don't get through. */
@@ -121,10 +124,14 @@ static struct go_release release(const char *text)
 	return r;
 }
 
-/* -- records ------------------------------------------------------------------------------------- */
+/* -- records -------------------------------------------------------------------------------------
+ */
 
-/* Offsets and widths from /work/shared/layouts.json, which another program read; -1: no such field. */
-static const char *const RELEASES[] = {"go1.18.10", "go1.19.13", "go1.20.14", "go1.21.13", "go1.22.12", "go1.23.12", "go1.24.13", "go1.25.10", "go1.26.8", "go1.27.4"};
+/* Offsets and widths from /work/shared/layouts.json, which another program read; -1: no such field.
+ */
+/* clang-format off */
+static const char *const RELEASES[] = {"go1.18.10", "go1.19.13", "go1.20.14", "go1.21.13", "go1.22.12",
+				       "go1.23.12", "go1.24.13", "go1.25.10", "go1.26.8", "go1.27.4"};
 static const struct {
 	const char *id;
 	struct {
@@ -132,78 +139,115 @@ static const struct {
 	} at[10];
 } MEASURED[] = {
 	{"mheap_size",
-	 {{0, 92672}, {0, 92672}, {0, 92672}, {0, 92792}, {0, 92856}, {0, 92928}, {0, 93008}, {0, 93320}, {0, 93464}, {0, 93464}}},
+	 {{0, 92672}, {0, 92672}, {0, 92672}, {0, 92792}, {0, 92856},
+	  {0, 92928}, {0, 93008}, {0, 93320}, {0, 93464}, {0, 93464}}},
 	{"mheap_allspans",
-	 {{65848, 24}, {65856, 24}, {65824, 24}, {65864, 24}, {65864, 24}, {65864, 24}, {65864, 24}, {65864, 24}, {65864, 24}, {65864, 24}}},
+	 {{65848, 24}, {65856, 24}, {65824, 24}, {65864, 24}, {65864, 24},
+	  {65864, 24}, {65864, 24}, {65864, 24}, {65864, 24}, {65864, 24}}},
 	{"mheap_sweepgen",
-	 {{65840, 4}, {65848, 4}, {65816, 4}, {65856, 4}, {65856, 4}, {65856, 4}, {65856, 4}, {65856, 4}, {65856, 4}, {65856, 4}}},
+	 {{65840, 4}, {65848, 4}, {65816, 4}, {65856, 4}, {65856, 4},
+	  {65856, 4}, {65856, 4}, {65856, 4}, {65856, 4}, {65856, 4}}},
 	{"mheap_pages_inUse",
-	 {{65688, 24}, {65696, 24}, {65688, 24}, {65688, 24}, {65688, 24}, {65688, 24}, {65688, 24}, {65688, 24}, {65688, 24}, {65688, 24}}},
+	 {{65688, 24}, {65696, 24}, {65688, 24}, {65688, 24}, {65688, 24},
+	  {65688, 24}, {65688, 24}, {65688, 24}, {65688, 24}, {65688, 24}}},
 	{"mheap_heapArenas",
-	 {{66016, 24}, {66016, 24}, {65984, 24}, {66032, 24}, {66096, 24}, {66096, 24}, {66096, 24}, {66096, 24}, {66096, 24}, {66096, 24}}},
+	 {{66016, 24}, {66016, 24}, {65984, 24}, {66032, 24}, {66096, 24},
+	  {66096, 24}, {66096, 24}, {66096, 24}, {66096, 24}, {66096, 24}}},
 	{"mheap_spanalloc_inuse",
-	 {{92272, 8}, {92272, 8}, {92232, 8}, {92280, 8}, {92344, 8}, {92344, 8}, {92344, 8}, {92368, 8}, {92368, 8}, {92368, 8}}},
+	 {{92272, 8}, {92272, 8}, {92232, 8}, {92280, 8}, {92344, 8},
+	  {92344, 8}, {92344, 8}, {92368, 8}, {92368, 8}, {92368, 8}}},
 	{"mheap_scav_releasedBg",
-	 {{65792, 8}, {65792, 8}, {65776, 8}, {65808, 8}, {65808, 8}, {65808, 8}, {65808, 8}, {65808, 8}, {65808, 8}, {65808, 8}}},
+	 {{65792, 8}, {65792, 8}, {65776, 8}, {65808, 8}, {65808, 8},
+	  {65808, 8}, {65808, 8}, {65808, 8}, {65808, 8}, {65808, 8}}},
 	{"mspan_size",
-	 {{0, 144}, {0, 144}, {0, 160}, {0, 168}, {0, 160}, {0, 160}, {0, 160}, {0, 160}, {0, 160}, {0, 160}}},
+	 {{0, 144}, {0, 144}, {0, 160}, {0, 168}, {0, 160},
+	  {0, 160}, {0, 160}, {0, 160}, {0, 160}, {0, 160}}},
 	{"mspan_nelems",
-	 {{56, 8}, {56, 8}, {56, 8}, {56, 8}, {50, 2}, {50, 2}, {50, 2}, {50, 2}, {50, 2}, {50, 2}}},
+	 {{56, 8}, {56, 8}, {56, 8}, {56, 8}, {50, 2},
+	  {50, 2}, {50, 2}, {50, 2}, {50, 2}, {50, 2}}},
 	{"mspan_state",
-	 {{99, 1}, {99, 1}, {99, 1}, {107, 1}, {99, 1}, {99, 1}, {99, 1}, {99, 1}, {99, 1}, {99, 1}}},
+	 {{99, 1}, {99, 1}, {99, 1}, {107, 1}, {99, 1},
+	  {99, 1}, {99, 1}, {99, 1}, {99, 1}, {99, 1}}},
 	{"mspan_elemsize",
-	 {{104, 8}, {104, 8}, {104, 8}, {112, 8}, {104, 8}, {104, 8}, {104, 8}, {104, 8}, {104, 8}, {104, 8}}},
+	 {{104, 8}, {104, 8}, {104, 8}, {112, 8}, {104, 8},
+	  {104, 8}, {104, 8}, {104, 8}, {104, 8}, {104, 8}}},
 	{"mspan_largeType",
-	 {{-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {152, 8}, {152, 8}, {152, 8}, {152, 8}, {152, 8}, {152, 8}}},
+	 {{-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {152, 8},
+	  {152, 8}, {152, 8}, {152, 8}, {152, 8}, {152, 8}}},
 	{"mcache_alloc",
-	 {{40, 1088}, {40, 1088}, {40, 1088}, {40, 1088}, {40, 1088}, {40, 1088}, {48, 1088}, {48, 1088}, {48, 1088}, {48, 1088}}},
+	 {{40, 1088}, {40, 1088}, {40, 1088}, {40, 1088}, {40, 1088},
+	  {40, 1088}, {48, 1088}, {48, 1088}, {48, 1088}, {48, 1088}}},
 	{"p_size",
-	 {{0, 8888}, {0, 8912}, {0, 8904}, {0, 8912}, {0, 8944}, {0, 8944}, {0, 8952}, {0, 9512}, {0, 15920}, {0, 15920}}},
+	 {{0, 8888}, {0, 8912}, {0, 8904}, {0, 8912}, {0, 8944},
+	  {0, 8944}, {0, 8952}, {0, 9512}, {0, 15920}, {0, 15920}}},
 	{"p_mcache",
-	 {{64, 8}, {64, 8}, {64, 8}, {64, 8}, {64, 8}, {56, 8}, {56, 8}, {56, 8}, {56, 8}, {56, 8}}},
+	 {{64, 8}, {64, 8}, {64, 8}, {64, 8}, {64, 8},
+	  {56, 8}, {56, 8}, {56, 8}, {56, 8}, {56, 8}}},
 	{"p_pcache_base",
-	 {{72, 8}, {72, 8}, {72, 8}, {72, 8}, {72, 8}, {64, 8}, {64, 8}, {64, 8}, {64, 8}, {64, 8}}},
+	 {{72, 8}, {72, 8}, {72, 8}, {72, 8}, {72, 8},
+	  {64, 8}, {64, 8}, {64, 8}, {64, 8}, {64, 8}}},
 	{"p_statsSeq",
-	 {{8820, 4}, {8828, 4}, {8820, 4}, {8828, 4}, {8860, 4}, {8836, 4}, {8836, 4}, {9388, 4}, {13668, 4}, {13668, 4}}},
+	 {{8820, 4}, {8828, 4}, {8820, 4}, {8828, 4}, {8860, 4},
+	  {8836, 4}, {8836, 4}, {9388, 4}, {13668, 4}, {13668, 4}}},
 	{"m_size",
-	 {{0, 1008}, {0, 1008}, {0, 1000}, {0, 1008}, {0, 2024}, {0, 1784}, {0, 1832}, {0, 1816}, {0, 1824}, {0, 1832}}},
+	 {{0, 1008}, {0, 1008}, {0, 1000}, {0, 1008}, {0, 2024},
+	  {0, 1784}, {0, 1832}, {0, 1816}, {0, 1824}, {0, 1832}}},
 	{"m_alllink",
-	 {{336, 8}, {336, 8}, {336, 8}, {336, 8}, {328, 8}, {352, 8}, {352, 8}, {344, 8}, {352, 8}, {352, 8}}},
+	 {{336, 8}, {336, 8}, {336, 8}, {336, 8}, {328, 8},
+	  {352, 8}, {352, 8}, {344, 8}, {352, 8}, {352, 8}}},
 	{"g_goid",
-	 {{152, 8}, {152, 8}, {152, 8}, {152, 8}, {152, 8}, {160, 8}, {160, 8}, {152, 8}, {152, 8}, {152, 8}}},
+	 {{152, 8}, {152, 8}, {152, 8}, {152, 8}, {152, 8},
+	  {160, 8}, {160, 8}, {152, 8}, {152, 8}, {152, 8}}},
 	{"g_parentGoid",
-	 {{-1, 0}, {-1, 0}, {-1, 0}, {272, 8}, {272, 8}, {280, 8}, {280, 8}, {272, 8}, {280, 8}, {280, 8}}},
+	 {{-1, 0}, {-1, 0}, {-1, 0}, {272, 8}, {272, 8},
+	  {280, 8}, {280, 8}, {272, 8}, {280, 8}, {280, 8}}},
 	{"g_labels",
-	 {{360, 8}, {360, 8}, {360, 8}, {344, 8}, {344, 8}, {352, 8}, {352, 8}, {344, 8}, {352, 8}, {352, 8}}},
+	 {{360, 8}, {360, 8}, {360, 8}, {344, 8}, {344, 8},
+	  {352, 8}, {352, 8}, {344, 8}, {352, 8}, {352, 8}}},
 	{"gcController_heapMarked",
-	 {{168, 8}, {184, 8}, {128, 8}, {152, 8}, {152, 8}, {152, 8}, {152, 8}, {152, 8}, {152, 8}, {152, 8}}},
+	 {{168, 8}, {184, 8}, {128, 8}, {152, 8}, {152, 8},
+	  {152, 8}, {152, 8}, {152, 8}, {152, 8}, {152, 8}}},
 	{"gcController_heapFree",
-	 {{-1, 0}, {320, 8}, {264, 8}, {288, 8}, {288, 8}, {288, 8}, {288, 8}, {288, 8}, {288, 8}, {288, 8}}},
+	 {{-1, 0}, {320, 8}, {264, 8}, {288, 8}, {288, 8},
+	  {288, 8}, {288, 8}, {288, 8}, {288, 8}, {288, 8}}},
 	{"mstats_stacks_sys",
-	 {{88, 8}, {3544, 8}, {3544, 8}, {3544, 8}, {3544, 8}, {3544, 8}, {3544, 8}, {3520, 8}, {3520, 8}, {3520, 8}}},
+	 {{88, 8}, {3544, 8}, {3544, 8}, {3544, 8}, {3544, 8},
+	  {3544, 8}, {3544, 8}, {3520, 8}, {3520, 8}, {3520, 8}}},
 	{"heapStatsDelta_largeAlloc",
-	 {{56, 8}, {56, 8}, {56, 8}, {56, 8}, {56, 8}, {56, 8}, {56, 8}, {48, 8}, {48, 8}, {48, 8}}},
+	 {{56, 8}, {56, 8}, {56, 8}, {56, 8}, {56, 8},
+	  {56, 8}, {56, 8}, {48, 8}, {48, 8}, {48, 8}}},
 	{"special_kind",
-	 {{10, 1}, {10, 1}, {10, 1}, {10, 1}, {10, 1}, {10, 1}, {16, 1}, {16, 1}, {16, 1}, {16, 1}}},
+	 {{10, 1}, {10, 1}, {10, 1}, {10, 1}, {10, 1},
+	  {10, 1}, {16, 1}, {16, 1}, {16, 1}, {16, 1}}},
 	{"memRecord_size",
-	 {{0, 128}, {0, 128}, {0, 128}, {0, 128}, {0, 128}, {0, 128}, {0, 128}, {0, 128}, {0, 128}, {0, 64}}},
+	 {{0, 128}, {0, 128}, {0, 128}, {0, 128}, {0, 128},
+	  {0, 128}, {0, 128}, {0, 128}, {0, 128}, {0, 64}}},
 	{"memRecordCycle_alloc_bytes",
-	 {{16, 8}, {16, 8}, {16, 8}, {16, 8}, {16, 8}, {16, 8}, {16, 8}, {16, 8}, {16, 8}, {-1, 0}}},
+	 {{16, 8}, {16, 8}, {16, 8}, {16, 8}, {16, 8},
+	  {16, 8}, {16, 8}, {16, 8}, {16, 8}, {-1, 0}}},
 	{"moduledata_gofunc",
-	 {{304, 8}, {304, 8}, {320, 8}, {320, 8}, {320, 8}, {320, 8}, {320, 8}, {320, 8}, {320, 8}, {344, 8}}},
+	 {{304, 8}, {304, 8}, {320, 8}, {320, 8}, {320, 8},
+	  {320, 8}, {320, 8}, {320, 8}, {320, 8}, {344, 8}}},
 	{"moduledata_next",
-	 {{544, 8}, {544, 8}, {560, 8}, {584, 8}, {584, 8}, {576, 8}, {576, 8}, {576, 8}, {584, 8}, {560, 8}}},
+	 {{544, 8}, {544, 8}, {560, 8}, {584, 8}, {584, 8},
+	  {576, 8}, {576, 8}, {576, 8}, {584, 8}, {560, 8}}},
 	{"sched_gFree_n",
-	 {{176, 4}, {176, 4}, {184, 4}, {184, 4}, {184, 4}, {184, 4}, {184, 4}, {-1, 0}, {-1, 0}, {-1, 0}}},
+	 {{176, 4}, {176, 4}, {184, 4}, {184, 4}, {184, 4},
+	  {184, 4}, {184, 4}, {-1, 0}, {-1, 0}, {-1, 0}}},
 	{"sched_gFree_stack_size",
-	 {{-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {184, 4}, {200, 4}, {200, 4}}},
+	 {{-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0},
+	  {-1, 0}, {-1, 0}, {184, 4}, {200, 4}, {200, 4}}},
 	{"cpuStats_TotalTime",
-	 {{-1, 0}, {-1, 0}, {504, 8}, {568, 8}, {560, 8}, {584, 8}, {584, 8}, {672, 8}, {808, 8}, {808, 8}}},
+	 {{-1, 0}, {-1, 0}, {504, 8}, {568, 8}, {560, 8},
+	  {584, 8}, {584, 8}, {672, 8}, {808, 8}, {808, 8}}},
 	{"stackpoolItem_size",
-	 {{64, 64}, {64, 64}, {64, 64}, {64, 64}, {64, 64}, {64, 64}, {64, 64}, {64, 64}, {64, 64}, {64, 64}}},
+	 {{64, 64}, {64, 64}, {64, 64}, {64, 64}, {64, 64},
+	  {64, 64}, {64, 64}, {64, 64}, {64, 64}, {64, 64}}},
 	{"heapArena_spans",
-	 {{2097152, 65536}, {2097152, 65536}, {1064960, 65536}, {1064960, 65536}, {0, 65536}, {0, 65536}, {0, 65536}, {0, 65536}, {0, 65536}, {0, 65536}}},
+	 {{2097152, 65536}, {2097152, 65536}, {1064960, 65536}, {1064960, 65536}, {0, 65536},
+	  {0, 65536}, {0, 65536}, {0, 65536}, {0, 65536}, {0, 65536}}},
 };
+/* clang-format on */
 
 static void test_measured(void **state)
 {
@@ -223,7 +267,8 @@ static void test_measured(void **state)
 						      (uint32_t)MEASURED[i].at[k].width};
 			if (got->off != want.off || got->width != want.width)
 				fail_msg("%s %s: measured %u, %u, recorded %u, %u", RELEASES[k],
-					 MEASURED[i].id, want.off, want.width, got->off, got->width);
+					 MEASURED[i].id, want.off, want.width, got->off,
+					 got->width);
 		}
 	}
 }
@@ -268,10 +313,12 @@ static void test_experiments(void **state)
 	/* Among others that move nothing, or with only those. */
 	r = release("go1.26.8-X:nojsonv2,nogreenteagc,runtimesecret");
 	assert_true(layout_recorded(&r, &other));
-	assert_memory_equal(layout_fields(&other), layout_fields(&moved), N_FIELD_ROWS * sizeof(struct field));
+	assert_memory_equal(layout_fields(&other), layout_fields(&moved),
+			    N_FIELD_ROWS * sizeof(struct field));
 	r = release("go1.26.8-X:runtimesecret,nogreenteagcx");
 	assert_true(layout_recorded(&r, &other));
-	assert_memory_equal(layout_fields(&other), layout_fields(&plain), N_FIELD_ROWS * sizeof(struct field));
+	assert_memory_equal(layout_fields(&other), layout_fields(&plain),
+			    N_FIELD_ROWS * sizeof(struct field));
 	/* One that enlarges every lock, and two movers at once: nobody knows. */
 	r = release("go1.26.8-X:staticlockranking");
 	assert_false(layout_recorded(&r, &other));
@@ -297,9 +344,12 @@ static void test_nearest(void **state)
 {
 	static const struct {
 		const char *asked, *taken;
-	} ROWS[] = {{"go1.28.0", "go1.27.4"},         {"go1.99.1", "go1.27.4"},
-		    {"devel go1.28-abc", "go1.27.4"}, {"go1.26.99", "go1.26.8"},
-		    {"go1.27rc1", "go1.27.0"},        {"go1.17.3", "go1.18.10"},
+	} ROWS[] = {{"go1.28.0", "go1.27.4"},
+		    {"go1.99.1", "go1.27.4"},
+		    {"devel go1.28-abc", "go1.27.4"},
+		    {"go1.26.99", "go1.26.8"},
+		    {"go1.27rc1", "go1.27.0"},
+		    {"go1.17.3", "go1.18.10"},
 		    {"go1.28.0-X:nogreenteagc", "go1.27.4-X:nogreenteagc"}};
 	struct layout got, want;
 	struct go_release r;
@@ -313,7 +363,8 @@ static void test_nearest(void **state)
 		r = release(ROWS[i].taken);
 		assert_true(layout_recorded(&r, &want));
 		if (strcmp(got.recorded_as, want.recorded_as) != 0)
-			fail_msg("%s takes %s, not %s", ROWS[i].asked, got.recorded_as, want.recorded_as);
+			fail_msg("%s takes %s, not %s", ROWS[i].asked, got.recorded_as,
+				 want.recorded_as);
 		assert_memory_equal(layout_fields(&got), layout_fields(&want),
 				    N_FIELD_ROWS * sizeof(struct field));
 	}
@@ -322,7 +373,8 @@ static void test_nearest(void **state)
 	assert_false(layout_nearest(&r, &got));
 }
 
-/* -- probes -------------------------------------------------------------------------------------- */
+/* -- probes --------------------------------------------------------------------------------------
+ */
 
 static void same(const char *name, const struct layout *dwarf, const struct layout *recorded)
 {
@@ -332,8 +384,8 @@ static void same(const char *name, const struct layout *dwarf, const struct layo
 		struct field x = layout_fields(&a)[i], y = layout_fields(&b)[i];
 
 		if (x.off != y.off || x.width != y.width)
-			fail_msg("%s %s: DWARF says %u, %u, recorded %u, %u (tools/record-layouts)", name,
-				 FIELD_ROWS[i].id, x.off, x.width, y.off, y.width);
+			fail_msg("%s %s: DWARF says %u, %u, recorded %u, %u (tools/record-layouts)",
+				 name, FIELD_ROWS[i].id, x.off, x.width, y.off, y.width);
 		if (FIELD_ROWS[i].required && x.width == 0)
 			fail_msg("%s %s is required and has no width", name, FIELD_ROWS[i].id);
 	}
@@ -404,7 +456,8 @@ static void test_local(void **state)
 	arena_free(&a);
 }
 
-/* -- files without ------------------------------------------------------------------------------- */
+/* -- files without -------------------------------------------------------------------------------
+ */
 
 static void test_no_dwarf(void **state)
 {
@@ -428,11 +481,16 @@ static void test_no_dwarf(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),       cmocka_unit_test(test_release_parse),
-		cmocka_unit_test(test_release_hostile), cmocka_unit_test(test_measured),
-		cmocka_unit_test(test_patches),    cmocka_unit_test(test_experiments),
-		cmocka_unit_test(test_nearest),    cmocka_unit_test(test_probes),
-		cmocka_unit_test(test_local),      cmocka_unit_test(test_no_dwarf),
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_release_parse),
+		cmocka_unit_test(test_release_hostile),
+		cmocka_unit_test(test_measured),
+		cmocka_unit_test(test_patches),
+		cmocka_unit_test(test_experiments),
+		cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_probes),
+		cmocka_unit_test(test_local),
+		cmocka_unit_test(test_no_dwarf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,7 +128,8 @@ static void compare(const char *release, uint32_t *ret_pcs, uint32_t *ret_inline
 			pc = strtoull(line, NULL, 16);
 			got = pcln_frames(p, pc, frames, PCLN_FRAMES);
 			inlined += got > 1;
-			n = 0; /* the runtime leaves wrappers out that call something (but a panic) */
+			n = 0; /* the runtime leaves wrappers out that call something (but a panic)
+				*/
 			for (uint32_t i = 0; i < got; i++)
 				if (i == 0 || frames[i].func_id != wrapper)
 					frames[n++] = frames[i];
@@ -140,12 +141,14 @@ static void compare(const char *release, uint32_t *ret_pcs, uint32_t *ret_inline
 		file = strsep(&next, "\t");
 		assert_int_equal(sscanf(next, "%ld\t%llx", &row, &entry), 2);
 		/* 1.18 shows no name for the function whose name is the table's first. */
-		if ((at >= n || (*func && strcmp(frames[at].func, func) != 0) || strcmp(frames[at].file, file) != 0 ||
-		     frames[at].line != row || frames[at].entry != entry) && bad++ < 10)
+		if ((at >= n || (*func && strcmp(frames[at].func, func) != 0) ||
+		     strcmp(frames[at].file, file) != 0 || frames[at].line != row ||
+		     frames[at].entry != entry) &&
+		    bad++ < 10)
 			print_message("%s: %llx frame %u is %s %s:%ld, here %s %s:%d\n", release,
 				      (unsigned long long)pc, at, func, file, row,
-				      at < n ? frames[at].func : "-", at < n ? frames[at].file : "-",
-				      at < n ? frames[at].line : 0);
+				      at < n ? frames[at].func : "-",
+				      at < n ? frames[at].file : "-", at < n ? frames[at].line : 0);
 		at++;
 	}
 	assert_int_equal(pclose(out), 0);
@@ -161,8 +164,9 @@ static void compare(const char *release, uint32_t *ret_pcs, uint32_t *ret_inline
 
 static void test_as_the_runtime(void **state)
 {
-	static const char *const RELEASES[] = {"1.18.10", "1.19.13", "1.20.14", "1.21.13", "1.22.12",
-					       "1.23.12", "1.24.13", "1.25.10", "1.26.8",  "1.27.4"};
+	static const char *const RELEASES[] = {"1.18.10", "1.19.13", "1.20.14", "1.21.13",
+					       "1.22.12", "1.23.12", "1.24.13", "1.25.10",
+					       "1.26.8",  "1.27.4"};
 	uint32_t pcs = 0, inlined = 0;
 
 	(void)state;
@@ -220,21 +224,22 @@ static void test_kept(void **state)
 	arena_free(&a);
 }
 
-/* -- a table made here -------------------------------------------------------------------------- */
+/* -- a table made here --------------------------------------------------------------------------
+ */
 
 /*
  * Two functions at TEXT: "main.A" (0x40 bytes) with "main.T[int].M[string]" inlined in its bytes
  * 0x10 to 0x20, which in turn has "main.G[go.shape.[]int]" inlined in 0x18 to 0x20; and "main.B".
  */
-#define BASE 0x500000U
-#define TEXT 0x401000U
+#define BASE  0x500000U
+#define TEXT  0x401000U
 #define NAMES 0x100U
 #define FILES 0x200U
-#define CUS 0x280U
+#define CUS   0x280U
 #define PCTAB 0x300U
 #define FUNCS 0x400U
-#define TREE 0x600U
-#define SIZE 0x700U
+#define TREE  0x600U
+#define SIZE  0x700U
 
 struct made {
 	uint8_t b[SIZE];
@@ -284,8 +289,8 @@ static uint32_t put_values(uint8_t *table, uint32_t *at, const int pairs[][2], s
 	return off;
 }
 
-static void put_func(uint8_t *f, bool old, uint32_t entry, uint32_t name, uint32_t pcfile, uint32_t pcln,
-		     uint32_t inl_index, uint32_t tree)
+static void put_func(uint8_t *f, bool old, uint32_t entry, uint32_t name, uint32_t pcfile,
+		     uint32_t pcln, uint32_t inl_index, uint32_t tree)
 {
 	uint32_t size = old ? 40 : 44;
 
@@ -297,13 +302,14 @@ static void put_func(uint8_t *f, bool old, uint32_t entry, uint32_t name, uint32
 	put32(f + 32, 1); /* cuOffset */
 	if (!old)
 		put32(f + 36, 7); /* startLine */
-	f[size - 1] = 4; /* nfuncdata */
+	f[size - 1] = 4;	  /* nfuncdata */
 	put32(f + size + 8, inl_index);
 	for (uint32_t i = 0; i < 4; i++)
 		put32(f + size + 12 + 4 * i, i == 3 ? tree : UINT32_MAX);
 }
 
-static void put_inlined(uint8_t *t, bool old, uint32_t name, uint32_t parent_pc, uint32_t start_line)
+static void put_inlined(uint8_t *t, bool old, uint32_t name, uint32_t parent_pc,
+			uint32_t start_line)
 {
 	if (old) {
 		put32(t + 12, name);
@@ -332,9 +338,12 @@ static void make(struct made *t, bool old)
 	put32(t->b + CUS + 4, put_text(t->b + FILES, &files, "a.go"));
 	put32(t->b + CUS + 8, put_text(t->b + FILES, &files, "b.go"));
 	put32(t->b + CUS + 12, UINT32_MAX);
-	pcfile = put_values(t->b + PCTAB, &values, (const int[][2]){{0, 0x18}, {1, 0x20}, {2, 8}}, 3);
-	pcln = put_values(t->b + PCTAB, &values, (const int[][2]){{10, 0x10}, {20, 8}, {30, 8}, {11, 0x20}}, 4);
-	index = put_values(t->b + PCTAB, &values, (const int[][2]){{-1, 0x10}, {0, 8}, {1, 8}, {-1, 0x20}}, 4);
+	pcfile = put_values(t->b + PCTAB, &values, (const int[][2]){{0, 0x18}, {1, 0x20}, {2, 8}},
+			    3);
+	pcln = put_values(t->b + PCTAB, &values,
+			  (const int[][2]){{10, 0x10}, {20, 8}, {30, 8}, {11, 0x20}}, 4);
+	index = put_values(t->b + PCTAB, &values,
+			   (const int[][2]){{-1, 0x10}, {0, 8}, {1, 8}, {-1, 0x20}}, 4);
 	put32(funcs, 0); /* ftab: entry and header, twice, and the end */
 	put32(funcs + 4, 0x40);
 	put32(funcs + 8, 0x40);
@@ -344,14 +353,24 @@ static void make(struct made *t, bool old)
 	put_func(funcs + 0xc0, old, 0x40, b, 0, pcln, 0, UINT32_MAX);
 	put_inlined(t->b + TREE, old, method, 0x8, 40);
 	put_inlined(t->b + TREE + (old ? 20 : 16), old, generic, 0x10, 50);
-	t->m = (struct pcln_module){.pcheader = BASE, .text = TEXT, .etext = TEXT + 0x80, .minpc = TEXT,
-				    .maxpc = TEXT + 0x80, .gofunc = BASE + TREE,
-				    .funcnametab = BASE + NAMES, .funcnametab_len = names,
-				    .filetab = BASE + FILES, .filetab_len = files,
-				    .cutab = BASE + CUS, .cutab_len = 4,
-				    .pctab = BASE + PCTAB, .pctab_len = values,
-				    .pclntable = BASE + FUNCS, .pclntable_len = TREE - FUNCS,
-				    .ftab = BASE + FUNCS, .ftab_len = 3};
+	t->m = (struct pcln_module){.pcheader = BASE,
+				    .text = TEXT,
+				    .etext = TEXT + 0x80,
+				    .minpc = TEXT,
+				    .maxpc = TEXT + 0x80,
+				    .gofunc = BASE + TREE,
+				    .funcnametab = BASE + NAMES,
+				    .funcnametab_len = names,
+				    .filetab = BASE + FILES,
+				    .filetab_len = files,
+				    .cutab = BASE + CUS,
+				    .cutab_len = 4,
+				    .pctab = BASE + PCTAB,
+				    .pctab_len = values,
+				    .pclntable = BASE + FUNCS,
+				    .pclntable_len = TREE - FUNCS,
+				    .ftab = BASE + FUNCS,
+				    .ftab_len = 3};
 }
 
 static void test_made(void **state)
@@ -440,7 +459,8 @@ static void test_header(void **state)
 	arena_free(&a);
 }
 
-/* Every byte damaged in several ways, and every length cut: no crash, no endless loop, frames within bounds. */
+/* Every byte damaged in several ways, and every length cut: no crash, no endless loop, frames
+ * within bounds. */
 static void test_damaged(void **state)
 {
 	static const uint8_t WITH[] = {0, 1, 0x7f, 0x80, 0xff};
@@ -465,14 +485,16 @@ static void test_damaged(void **state)
 
 				assert_true(n <= PCLN_FRAMES);
 				for (uint32_t i = 0; i < n; i++)
-					assert_true(strlen(f[i].func) < 4096 && strlen(f[i].file) < 4096);
+					assert_true(strlen(f[i].func) < 4096 &&
+						    strlen(f[i].file) < 4096);
 			}
 		}
 		arena_free(&a);
 	}
 }
 
-/* Inlined calls that name each other as parents end at PCLN_FRAMES, with the function itself last. */
+/* Inlined calls that name each other as parents end at PCLN_FRAMES, with the function itself last.
+ */
 static void test_endless_tree(void **state)
 {
 	struct made t;
@@ -494,9 +516,9 @@ static void test_endless_tree(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_made),        cmocka_unit_test(test_header),
-		cmocka_unit_test(test_damaged),     cmocka_unit_test(test_endless_tree),
-		cmocka_unit_test(test_kept),        cmocka_unit_test(test_as_the_runtime),
+		cmocka_unit_test(test_made),	cmocka_unit_test(test_header),
+		cmocka_unit_test(test_damaged), cmocka_unit_test(test_endless_tree),
+		cmocka_unit_test(test_kept),	cmocka_unit_test(test_as_the_runtime),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
