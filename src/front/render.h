@@ -21,7 +21,4 @@ void render_json(struct str *to, const struct value *v, bool indent);
 /** The main table of a report with its keys as a heading (RFC 4180, LF); false when the report has none. */
 bool render_csv(struct str *to, const struct report *r);
 
-/** Wraps text at `width` columns, with `hang` spaces before every line but the first. Ends with a newline. */
-void text_wrap(struct str *to, const char *text, uint32_t width, uint32_t hang);
-
 #endif

@@ -83,7 +83,8 @@ static size_t line_length(const char *s, uint32_t width, bool cut)
 	return strcspn(s, " "); /* a word that is longer than the line: kept whole */
 }
 
-void text_wrap(struct str *to, const char *text, uint32_t width, uint32_t hang)
+/* Wraps safe text at `width` columns, with `hang` spaces before every line but the first. Ends with a newline. */
+static void wrap(struct str *to, const char *text, uint32_t width, uint32_t hang)
 {
 	uint32_t room = width > hang + 20 ? width - hang : 20;
 	bool first = true;
@@ -99,6 +100,24 @@ void text_wrap(struct str *to, const char *text, uint32_t width, uint32_t hang)
 			;
 		first = false;
 	} while (*text);
+}
+
+/* As wrap with ink, which ends with each line: a pager may show any line alone. */
+static void wrap_inked(struct page *p, const char *text, uint32_t hang, enum ink i)
+{
+	struct str lines = {0};
+
+	wrap(&lines, text, p->style->width, hang);
+	for (const char *at = lines.s; *at;) {
+		size_t n = strcspn(at, "\n");
+
+		ink(p, i);
+		str_addn(p->to, at, n);
+		ink_off(p, i);
+		str_add(p->to, "\n");
+		at += n + 1;
+	}
+	str_free(&lines);
 }
 
 /* --- cells --- */
@@ -485,10 +504,8 @@ static void add_details(struct page *p, const struct row *r)
 
 		str_add(&line, DOT " ");
 		str_add(&line, safe(p, r->details.v[i]));
-		ink(p, INK_DIM);
 		spaces(p->to, INDENT + 3);
-		text_wrap(p->to, line.s, p->style->width, INDENT + 5);
-		ink_off(p, INK_DIM);
+		wrap_inked(p, line.s, INDENT + 5, INK_DIM);
 		str_free(&line);
 	}
 }
@@ -563,31 +580,39 @@ static void add_headline(struct page *p, const struct block *b)
 	for (uint32_t i = 0; i < b->items.n; i++)
 		str_addf(&right, "%s%s", i ? "   " : "", safe(p, b->items.v[i]));
 	r = right.s ? (uint32_t)str_columns(right.s) : 0;
-	ink(p, INK_BOLD);
-	str_add(p->to, left);
-	ink_off(p, INK_BOLD);
 	if (r && l + 3 + r <= p->style->width) {
+		ink(p, INK_BOLD);
+		str_add(p->to, left);
+		ink_off(p, INK_BOLD);
 		spaces(p->to, p->style->width - l - r);
-	} else if (r) {
-		end_line(p);
-		spaces(p->to, INDENT);
+	} else {
+		wrap_inked(p, left, INDENT, INK_BOLD);
+		spaces(p->to, r ? INDENT : 0);
 	}
-	str_add(p->to, right.s ? right.s : "");
-	end_line(p);
+	if (r) {
+		str_add(p->to, right.s);
+		end_line(p);
+	}
+	p->gap = false;
 	str_free(&right);
 }
 
-static void add_paragraph(struct page *p, const struct block *b, enum ink i, const char *lead)
+static void add_paragraph(struct page *p, const struct block *b, enum ink i)
 {
-	uint32_t hang = (uint32_t)str_columns(lead);
+	wrap_inked(p, safe(p, b->text), 0, i);
+	p->gap = false;
+}
 
-	ink(p, i);
+static void add_note(struct page *p, const struct block *b)
+{
+	static const char lead[] = "note:";
+
+	spaces(p->to, INDENT);
+	ink(p, INK_WARN);
 	str_add(p->to, lead);
-	if (*lead)
-		ink_off(p, i);
-	text_wrap(p->to, safe(p, b->text), p->style->width, hang);
-	if (!*lead)
-		ink_off(p, i);
+	ink_off(p, INK_WARN);
+	str_add(p->to, " ");
+	wrap_inked(p, safe(p, b->text), INDENT + (uint32_t)sizeof(lead), INK_PLAIN);
 	p->gap = false;
 }
 
@@ -627,13 +652,13 @@ static void add_block(struct page *p, const struct block *b)
 		add_headline(p, b);
 		break;
 	case BLOCK_VERDICT:
-		add_paragraph(p, b, INK_BOLD, "");
+		add_paragraph(p, b, INK_BOLD);
 		break;
 	case BLOCK_TEXT:
-		add_paragraph(p, b, INK_PLAIN, "");
+		add_paragraph(p, b, INK_PLAIN);
 		break;
 	case BLOCK_NOTE:
-		add_paragraph(p, b, INK_WARN, "  note: ");
+		add_note(p, b);
 		break;
 	case BLOCK_TABLE:
 		add_table(p, b->table);

@@ -53,7 +53,7 @@ void message_add(struct str *messages, const struct err *err)
 {
 	str_add(messages, "whyrss: ");
 	str_add_plain(messages, err->msg);
-	if (err->kind == ERR_NOT_GO && !strstr(err->msg, "whyrss alone") && !strstr(err->msg, "give one"))
+	if ((err->kind == ERR_NOT_GO || err->kind == ERR_GONE) && !strchr(err->msg, ';')) /* says what to do already */
 		str_add(messages, "; whyrss alone lists the Go processes");
 	str_add(messages, "\n");
 }

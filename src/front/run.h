@@ -33,7 +33,7 @@ bool request_parse(int argc, const char *const *argv, struct request *ret, struc
 /** Adds the answer to `out` and messages, a line each, to `messages`. */
 enum exit_code request_run(const struct request *q, const struct outlet *to, struct str *out, struct str *messages);
 
-/** "whyrss: what: why; what to do" as one safe line. */
+/** "whyrss: what: why; what to do" as one safe line; the last part is added where a message lacks it. */
 void message_add(struct str *messages, const struct err *err);
 
 #endif

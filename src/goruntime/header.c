@@ -13,13 +13,12 @@ bool read_header(struct reading *r, struct gc_header *ret, struct err *err)
 {
 	const struct layout *l = r->l;
 	const struct symbols *y = &r->g->sym;
-	uint8_t span[24] = {0}, word[4][8] = {{0}};
+	uint8_t word[4][8] = {{0}};
 	struct mem_span v[] = {
 		{.at = y->mheap + l->mheap_sweepgen.off, .dst = word[0], .n = l->mheap_sweepgen.width},
 		{.at = y->gcphase, .dst = word[1], .n = 4},
 		{.at = y->memstats + l->mstats_numgc.off, .dst = word[2], .n = l->mstats_numgc.width},
 		{.at = y->work + l->work_cycles.off, .dst = word[3], .n = MIN(l->work_cycles.width, 8)},
-		{.at = y->mheap + l->mheap_allspans.off, .dst = span, .n = 24},
 	};
 	mem_read_many(r->t, v, ARRAY_LEN(v));
 	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
@@ -30,7 +29,6 @@ bool read_header(struct reading *r, struct gc_header *ret, struct err *err)
 	ret->gcphase = (uint32_t)load(word[1], 4);
 	ret->numgc = (uint32_t)load(word[2], 4);
 	ret->cycles = (uint32_t)load(word[3], 4);
-	memcpy(&ret->allspans, span, 24);
 	return true;
 }
 

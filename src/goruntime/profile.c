@@ -88,14 +88,14 @@ bool read_profile(struct reading *r, struct err *err)
 	for (taddr at = head; at != 0;) {
 		uint64_t nstk, size, next;
 		if (!blocks_read(blocks, at, d, head_size) || v.n == MAX_BUCKETS) {
-			note_add(r->s, true, "the list of profile buckets breaks off after %u of them", v.n);
+			reading_broke(r, "the list of profile buckets breaks off after %u of them", v.n);
 			break;
 		}
 		nstk = get(d, l->bucket_nstk);
 		size = get(d, l->bucket_bytes);
 		next = get(d, l->bucket_allnext);
 		if (get(d, l->bucket_typ) != 1 || nstk > MAX_DEPTH) {
-			note_add(r->s, true, "the list of profile buckets leads to something else after %u of them", v.n);
+			reading_broke(r, "the list of profile buckets leads to something else after %u of them", v.n);
 			break;
 		}
 		bytes len = head_size + nstk * 8 + rec_size;
@@ -159,6 +159,10 @@ bool read_profile(struct reading *r, struct err *err)
 	}
 	const struct counters *n = r->s->counters;
 	p->cycle = clear || n->numgc == 0 || (n->user_forced && !pending) ? n->numgc : n->numgc - 1;
+	/* a flush between two of the reads above counts a cycle twice or not at all */
+	uint64_t word_after = word;
+	if (y->mProfCycle != 0 && mem_uint(r->t, y->mProfCycle, 4, &word_after, NULL) && word_after != word)
+		r->broke = true;
 	if (p->enabled)
 		profile_sum(p);
 	return true;

@@ -87,21 +87,24 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 	if (!read_header(r, &r->head, err) || !read_counters(r, err))
 		return false;
 	if (needs & (NEED_SPANS | NEED_STACKS)) {
-		if (!read_arenas(r, err) || !read_spans(r, err) || !read_pages(r, err))
+		if (!read_arenas(r, err) || !read_chunks(r, err) || !read_pages_before(r, err) || !read_spans(r, err) ||
+			!read_pages(r, err))
 			return false;
 	}
+	/* mark bits change meaning at the end of a mark, when sweepgen and numgc move; its start changes nothing here */
+	if (!read_header(r, &after, err))
+		return false;
+	*torn = after.sweepgen != r->head.sweepgen || after.numgc != r->head.numgc;
+	r->s->read.skew = after.numgc - r->head.numgc;
 	if (needs & NEED_STACKS && !read_stacks(r, err))
 		return false;
 	if (needs & NEED_PROFILE && !read_profile(r, err))
 		return false;
 	if (needs & NEED_REGIONS && !read_regions(r, err))
 		return false;
-	if (!read_header(r, &after, err))
-		return false;
-	*torn = after.sweepgen != r->head.sweepgen || after.gcphase != r->head.gcphase || after.numgc != r->head.numgc;
-	r->s->read.skew = after.cycles - r->head.cycles;
+	*torn |= r->broke;
 	if (r->no_span_pages > 0)
-		note_add(r->s, false, "%u heap pages (%u KiB) were being given out while they were read", r->no_span_pages,
+		note_add(r->s, false, "%u heap pages (%u KiB) are given out and have no span: being made while they were read", r->no_span_pages,
 			r->no_span_pages * (GO_PAGE / 1024));
 	return true;
 }
@@ -124,7 +127,7 @@ static void start_over(struct reading *r, const struct snapshot *base)
 bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, struct err *err)
 {
 	int64_t began = clock_ns(CLOCK_MONOTONIC);
-	const struct snapshot base = {
+	struct snapshot base = {
 		.kind = g->t->kind == TARGET_CORE ? SNAPSHOT_CORE : g->t->kind == TARGET_CAPTURE ? SNAPSHOT_CAPTURE : SNAPSHOT_PROCESS,
 		.os = g->t->os, .go_version = g->release.text, .go_major = g->release.major, .go_minor = g->release.minor,
 		.go_patch = g->release.patch, .stripped = g->stripped, .cgo = g->cgo, .have_go = true,
@@ -137,10 +140,20 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 	bool torn = true, ok = true;
 	uint32_t tries = 0;
 	int64_t at = 0;
-	while (torn && ok && tries++ < TRIES) {
+	/* a fault is torn, too: an array that moved, a mapping that is newer than the list of mappings */
+	while (torn && tries++ < TRIES) {
+		struct err why = {0};
+		if (tries > 1 && !target_facts(g->t, g->mem, err))
+			break;
+		base.os = g->t->os;
 		start_over(&r, &base);
 		at = clock_ns(CLOCK_REALTIME);
-		ok = (!(needs & NEED_PAGES) || target_scan(g->t, &ret->mem, err)) && read_once(&r, needs, &torn, err);
+		torn = true;
+		ok = (!(needs & NEED_PAGES) || target_scan(g->t, &ret->mem, &why)) && read_once(&r, needs, &torn, &why);
+		if (!ok && (why.kind != ERR_FAULT || tries == TRIES)) {
+			*err = why;
+			break;
+		}
 	}
 	if (ok) {
 		ret->regions = r.regions->v.v;
@@ -152,7 +165,7 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 			system_goroutines(&r);
 		for (uint32_t i = 0; i < g->n_session_notes; i++)
 			note_add(ret, false, "%s", g->session_notes[i]);
-		if (torn)
+		if (torn && !r.broke)
 			note_add(ret, false, "the program collected garbage during each of %u readings: live, new and dead may belong to two cycles",
 				TRIES);
 		if (ret->heap.torn > 0)

@@ -26,12 +26,12 @@ static void list_add(struct reading *r, taddr at, uint32_t next_off, bytes len, 
 	for (uint32_t i = 0; at != 0; i++) {
 		uint64_t next;
 		if (i == LIST_LIMIT) {
-			note_add(r->s, true, "the runtime's list of %s does not end", REGION_NAMES[d]);
+			reading_broke(r, "the runtime's list of %s does not end", REGION_NAMES[d]);
 			return;
 		}
 		region_add(r, at, len, kind, d);
 		if (!mem_uint(r->t, at + next_off, 8, &next, NULL)) {
-			note_add(r->s, true, "the runtime's list of %s ends at an address that can't be read", REGION_NAMES[d]);
+			reading_broke(r, "the runtime's list of %s ends at an address that can't be read", REGION_NAMES[d]);
 			return;
 		}
 		at = next;

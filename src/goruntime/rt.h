@@ -111,7 +111,6 @@ uint32_t ranges_merge(struct addr_range *v, uint32_t n);
 /** State words that must be equal before and after. */
 struct gc_header {
 	uint32_t sweepgen, gcphase, numgc, cycles;
-	struct go_slice allspans;
 };
 
 struct reading {
@@ -134,6 +133,9 @@ struct reading {
 	struct region_vec *regions;
 	VEC(struct addr_range) g0_stacks; /* of threads, outside the heap */
 	uint32_t no_span_pages; /* pages that the allocator has given out, no span has, and no cache: torn or unknown */
+	struct chunk_bits *bits_before; /* the page allocator's bitmaps before the spans were read */
+	uint32_t n_late;        /* spans that were found by their pages, after the others */
+	bool broke;             /* something could not be read to its end: worth another try */
 };
 
 /** A heapArena that exists. */
@@ -151,12 +153,19 @@ struct arena_ref {
 struct region_vec {
 	VEC(struct region) v;
 };
+/** Notes (as partial) that a structure could not be read to its end, which a running program can cause: another try is worth it. */
+#define reading_broke(r, ...) ((r)->broke = true, note_add((r)->s, true, __VA_ARGS__))
+
 void region_add(struct reading *r, taddr start, bytes len, enum region_kind kind, enum region_detail detail);
 
 bool read_header(struct reading *r, struct gc_header *ret, struct err *err);
 bool read_counters(struct reading *r, struct err *err);
 bool read_arenas(struct reading *r, struct err *err);
+bool read_chunks(struct reading *r, struct err *err);
+bool read_pages_before(struct reading *r, struct err *err);
 bool read_spans(struct reading *r, struct err *err);
+/** Reads the span that has this page now, for pages that no span of the list had; false when there is none. */
+bool adopt_span(struct reading *r, taddr page);
 bool read_pages(struct reading *r, struct err *err);
 bool read_stacks(struct reading *r, struct err *err);
 bool read_profile(struct reading *r, struct err *err);

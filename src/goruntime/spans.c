@@ -17,6 +17,7 @@
 #define SPAN_BITS 256U /* room for the two bitmaps of a span */
 #define MAX_SPANS (UINT32_MAX / (SPAN_BITS / SPAN_BITS_UNIT))
 #define MAX_NELEMS (SPAN_BITS * 4)
+#define LATE_SPANS 8192U /* room for spans that were made while the others were read */
 #define BITS_BLOCKS 96U /* 6 MiB of mark bits at a time */
 
 /* The parts of an mspan that only matter until its bits are counted. */
@@ -359,7 +360,7 @@ bool read_arenas(struct reading *r, struct err *err)
 		struct arena_ref *a = &r->arenas[r->n_arenas];
 		a->base = v[i] * HEAP_ARENA_BYTES + ARENA_BASE_OFFSET;
 		if (v[i] >= 1U << 22 || !mem_read(r->t, l2 + 8 * v[i], &a->at, 8, NULL) || a->at == 0) {
-			note_add(r->s, true, "an entry of the heap's arena list points nowhere");
+			reading_broke(r, "an entry of the heap's arena list points nowhere");
 			continue;
 		}
 		struct field f = l->heapArena_pageUseSpanInlineMarkBits;
@@ -377,8 +378,8 @@ static int chunk_order(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/** The 4 MiB chunks in which spans may lie: those of the page allocator, and user arenas. */
-static bool make_chunks(struct reading *r, struct err *err)
+/* The 4 MiB chunks in which spans may lie: those of the page allocator, and user arenas. */
+bool read_chunks(struct reading *r, struct err *err)
 {
 	struct heap *h = &r->s->heap;
 	struct go_slice in_use = get_slice(r->mheap, r->l->mheap_pages_inUse);
@@ -427,20 +428,21 @@ static bool make_chunks(struct reading *r, struct err *err)
 bool read_spans(struct reading *r, struct err *err)
 {
 	struct heap *h = &r->s->heap;
-	struct go_slice all = r->head.allspans;
-	if (all.len > MAX_SPANS || all.len > all.cap)
+	struct go_slice all;
+	/* after the first look at the page bitmaps: a page that was given out then has its span in this list */
+	if (!mem_read(r->t, r->g->sym.mheap + r->l->mheap_allspans.off, &all, sizeof all, err))
+		return err_in(err, "mheap_.allspans");
+	if (all.len > MAX_SPANS || all.len > all.cap || all.len > r->s->os->vm_size / 8)
 		return err_set(err, ERR_FORMAT, "mheap_.allspans has %llu entries", (unsigned long long)all.len);
-	if (!make_chunks(r, err))
-		return false;
 	struct arena_mark mark = arena_mark(&r->scratch);
 	uint32_t n = (uint32_t)all.len;
 	taddr *at = arena_try(&r->scratch, n, sizeof *at, err);
 	if (at == NULL || !mem_read(r->t, all.ptr, at, (size_t)n * sizeof *at, err))
 		return err_in(err, "mheap_.allspans");
 	region_add(r, all.ptr, all.cap * 8, REGION_OTHER, RD_ALLSPANS);
-	h->spans = arena_try(r->mem, n, sizeof *h->spans, err);
+	h->spans = arena_try(r->mem, (uint64_t)n + LATE_SPANS, sizeof *h->spans, err);
 	/* address space mostly: what is not written stays untouched */
-	h->bits = arena_try(r->mem, n, SPAN_BITS, err);
+	h->bits = arena_try(r->mem, (uint64_t)n + LATE_SPANS, SPAN_BITS, err);
 	if (h->spans == NULL || h->bits == NULL)
 		return err_in(err, "mheap_.allspans");
 	if (r->l->mspan_size.width > MSPAN_MAX)
@@ -450,4 +452,38 @@ bool read_spans(struct reading *r, struct err *err)
 	read_shares(r, at, n);
 	arena_reset(&r->scratch, mark);
 	return true;
+}
+
+bool adopt_span(struct reading *r, taddr at)
+{
+	struct heap *h = &r->s->heap;
+	const struct arena_ref *a = arena_at(r, at);
+	uint8_t d[MSPAN_MAX];
+	uint32_t size = r->l->mspan_size.width;
+	uint64_t ptr;
+	struct span s;
+	struct span_raw raw;
+	if (a == NULL || r->n_late == LATE_SPANS ||
+	    !mem_uint(r->t, a->at + r->l->heapArena_spans.off + (at - a->base) / GO_PAGE * 8, 8, &ptr, NULL) || ptr == 0 ||
+	    target_read(r->t, ptr, d, size) != size)
+		return false;
+	struct arena_mark mark = arena_mark(&r->scratch);
+	struct spans_reader *w = ARENA_NEW(&r->scratch, struct spans_reader);
+	w->r = r;
+	w->t = r->t;
+	w->blocks = blocks_new(r->t, &r->scratch, 2);
+	bool ok = decode_span(w, ptr, d, &s, &raw) && at - s.start < span_bytes(&s) && index_span(h, &s, h->n_spans);
+	if (ok) {
+		raw.index = h->n_spans;
+		s.bits = h->n_spans * (SPAN_BITS / SPAN_BITS_UNIT);
+		h->spans[h->n_spans++] = s;
+		r->n_late++;
+		if (s.state == SPAN_HEAP) {
+			w->raw[w->n_raw++] = raw;
+			count_batch(w);
+			h->torn += w->torn;
+		}
+	}
+	arena_reset(&r->scratch, mark);
+	return ok;
 }

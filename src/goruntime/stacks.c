@@ -116,7 +116,7 @@ static void read_threads(struct reading *r, uint32_t cap)
 		at = get(d, l->m_alllink);
 	}
 	if (at != 0)
-		note_add(r->s, true, "the runtime's list of threads breaks off after %u of them", n);
+		reading_broke(r, "the runtime's list of threads breaks off after %u of them", n);
 	os_stack(r, y->gcrash);
 }
 
@@ -126,7 +126,7 @@ bool read_stacks(struct reading *r, struct err *err)
 	struct go_slice allgs;
 	if (!mem_read(r->t, r->g->sym.allgs, &allgs, sizeof allgs, err))
 		return err_in(err, "allgs");
-	if (allgs.len > MAX_GS)
+	if (allgs.len > MAX_GS || allgs.len > r->s->os->vm_size / 8)
 		return err_set(err, ERR_FORMAT, "allgs has %llu entries", (unsigned long long)allgs.len);
 	struct arena_mark mark = arena_mark(&r->scratch);
 	uint32_t n = (uint32_t)allgs.len, threads = 2 * (s->os->n_threads + 256) + 64;

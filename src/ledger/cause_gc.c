@@ -95,19 +95,19 @@ static void advise_gc(struct study *t, struct finding *f, bytes garbage)
 		return;
 	if (now == UINT64_MAX) {
 		saves = (int64_t)(t->objects > then ? t->objects - then : 0);
-		cost = arena_printf(t->a, "the GC then runs: at a heap of %s", cause_bytes(t, then));
+		cost = arena_printf(t->a, "GC cycles: one whenever the heap gets to %s", cause_bytes(t, then));
 	} else {
 		double times = pacer_frequency(p->marked, now, then), cpu = gc_cpu(t->c) * 100;
 		saves = (int64_t)((double)garbage * (1 - 1 / times));
-		cost = arena_printf(t->a, "%.1f times as many GC cycles: about %.1f %% more of the CPU time, %.1f %% instead of %.1f %%",
-				    times, cpu * (times - 1), cpu * times, cpu);
+		cost = arena_printf(t->a, "about %.1f %% more CPU time for the GC: %.1f times as many cycles, %.1f %% instead of %.1f %%",
+				    cpu * (times - 1), times, cpu * times, cpu);
 	}
 	if (!limit_rules)
 		cause_action(t, f, saves, "set GOGC=%d\t%s", other.gogc, cost);
 	if (p->go_minor > 18) {
 		bytes limit = pacer_limit_for(p, then);
 		if (limit < p->limit)
-			cause_action(t, f, saves, "set GOMEMLIMIT=%lluMiB\tthe same at today's live heap of %s, and more as it grows",
+			cause_action(t, f, saves, "set GOMEMLIMIT=%lluMiB\tthe same at the live heap of now (%s): more as it grows",
 				     (unsigned long long)(limit / MIB), cause_bytes(t, p->marked));
 	}
 }
@@ -131,7 +131,7 @@ void cause_gc_schedule(struct study *t, struct finding *f)
 		f->clause = arena_printf(t->a, "%s lets the heap grow from %s live to %s", gogc_text(t),
 					 cause_bytes(t, c->heapMarked), cause_bytes(t, c->heapGoal));
 	advise_gc(t, f, fresh + dead + cause_line(t, LINE_HEAP_FREE));
-	cause_action(t, f, 0, "allocate less: `whyrss profile --kind allocs` shows who allocates most\ta change of the program");
+	cause_action(t, f, 0, "allocate less; `whyrss profile --kind allocs` shows who does\ta change of the program");
 }
 
 /* Bytes a second that the scavenger returns: what it returned a CPU second so far, at 1 % of GOMAXPROCS. 0 unknown. */
@@ -179,11 +179,11 @@ static void advise_retention(struct study *t, struct finding *f, bytes kept, byt
 	if (excess >= MIB)
 		cause_action(t, f, (int64_t)MIN(excess, kept), "wait%s\tnothing",
 			     rate > 0 ? arena_printf(t->a, " about %s", cause_duration(t, (int64_t)((double)excess / rate * 1e9) + 1000000000))
-				      : ": the scavenger is at it");
-	cause_action(t, f, (int64_t)kept, "call debug.FreeOSMemory()%s\ta full GC now, and page faults when the heap grows again%s",
-		     spike ? " once the spike is over" : "", spike ? "" : ", which it is about to do");
+				      : "; the scavenger is at it");
+	cause_action(t, f, (int64_t)kept, "call debug.FreeOSMemory()%s\ta full GC: and page faults when the heap grows again%s",
+		     spike ? " after the spike" : "", spike ? "" : ", which it is about to do");
 	if (p->go_minor > 18 && limit < p->limit && t->c->mappedReady > limit + kept / 10)
-		cause_action(t, f, (int64_t)MIN(t->c->mappedReady - limit, kept), "set GOMEMLIMIT=%lluMiB\tmore GC cycles when the live heap grows "
+		cause_action(t, f, (int64_t)MIN(t->c->mappedReady - limit, kept), "set GOMEMLIMIT=%lluMiB\tGC cycles more often: once the live heap grows "
 			     "beyond %s", (unsigned long long)(limit / MIB), cause_bytes(t, p->marked));
 }
 
@@ -249,7 +249,7 @@ void cause_profile_stale(struct study *t, struct finding *f)
 	if (now - (double)p->inuse_space > (double)d / 2) {
 		cause_evidence(t, f, "with the samples of the cycles in flight it would say %s", cause_bytes(t, (bytes)now));
 		cause_action(t, f, 0, "read it as of now: `whyrss profile --as now`\tnothing");
-		cause_action(t, f, 0, "or fetch it with /debug/pprof/heap?gc=1\ta full GC");
+		cause_action(t, f, 0, "fetch it with /debug/pprof/heap?gc=1\ta full GC");
 	} else {
 		f->c.confidence = LIKELY;
 		f->c.title = "live heap that the profile has no samples of";
@@ -269,9 +269,8 @@ void cause_profile_off(struct study *t, struct finding *f)
 		       cause_bytes(t, live));
 	f->clause = arena_printf(t->a, "the program has no heap profile; its live heap is %d %% of RSS",
 				 cause_percent((double)live, (double)t->rss));
-	cause_action(t, f, 0, "import net/http/pprof or call runtime/pprof, so that the linker keeps the profiler\t"
-		     "a new build; about 1 MiB, and a sample every 512 KiB allocated");
-	cause_action(t, f, 0, "see which sizes hold it now: `whyrss spans`\tnothing");
+	cause_action(t, f, 0, "import net/http/pprof or runtime/pprof\ta new build; about 1 MiB, and a sample every 512 KiB allocated");
+	cause_action(t, f, 0, "see which sizes hold it: `whyrss spans`\tnothing");
 }
 
 void cause_not_a_gap(struct study *t, struct finding *f)
@@ -383,11 +382,11 @@ void cause_limit_misfit(struct study *t, struct finding *f)
 		cause_evidence(t, f, "the container may use %s, %s of it is beside Go: C memory, mappings, global data, page tables, other processes",
 			       cause_bytes(t, limit), cause_bytes(t, beside));
 	if (fits > p->marked + p->nonheap)
-		cause_action(t, f, 0, "set GOMEMLIMIT=%lluMiB: the container's limit, less %s that is not Go's, less 5 %%\tmore GC cycles "
-			     "when the heap comes near it", (unsigned long long)(fits / MIB), cause_bytes(t, beside));
+		cause_action(t, f, 0, "set GOMEMLIMIT=%lluMiB\tmore GC cycles near it: it is the container's limit, less %s that is not "
+			     "Go's, less 5 %%", (unsigned long long)(fits / MIB), cause_bytes(t, beside));
 	else if (limit == UINT64_MAX)
-		cause_action(t, f, 0, "set GOMEMLIMIT=%lluMiB, twice the live heap, or GOGC=100\tGC cycles",
+		cause_action(t, f, 0, "set GOMEMLIMIT=%lluMiB, or GOGC=100\tGC cycles: this limit is about twice the live heap",
 			     (unsigned long long)(pacer_limit_for(p, 2 * p->marked + 4 * MIB) / MIB));
 	else
-		cause_action(t, f, 0, "give the container more memory: the live heap and what is beside it fill it\tmemory");
+		cause_action(t, f, 0, "give the container more memory\tmemory: the live heap and what is beside it fill it");
 }

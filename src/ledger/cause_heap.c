@@ -70,10 +70,10 @@ void cause_fragmentation(struct study *t, struct finding *f)
 	if (sum[0].key > 0)
 		f->clause = arena_printf(t->a, "objects of %u bytes keep most of the spans, %d %% full, and Go does not move objects",
 					 GO_CLASS_SIZE[sum[0].class], cause_percent((double)sum[0].taken, (double)sum[0].slots));
-	cause_action(t, f, (int64_t)MIN(sparse, holes), "after a spike, copy what survives into new objects (rebuild the map, the list or the "
-		     "cache), so that whole spans get free\ta copy of %s of live objects", cause_bytes(t, t->l->line[LINE_HEAP_LIVE].bytes));
-	cause_action(t, f, 0, "see the classes and how full their spans are: `whyrss spans`\tnothing");
-	cause_action(t, f, 0, "or leave it: allocations of the same sizes fill the holes before the heap grows\tnothing");
+	cause_action(t, f, (int64_t)MIN(sparse, holes), "copy what survived the spike into new objects\ta copy: %s are live; rebuild "
+		     "the map, list or cache that holds them, so that whole spans get free", cause_bytes(t, t->l->line[LINE_HEAP_LIVE].bytes));
+	cause_action(t, f, 0, "see how full the spans are: `whyrss spans`\tnothing");
+	cause_action(t, f, 0, "leave it; allocations of the same sizes fill the holes before the heap grows\tnothing");
 }
 
 void cause_span_tail(struct study *t, struct finding *f)
@@ -96,8 +96,7 @@ void cause_span_tail(struct study *t, struct finding *f)
 		cause_evidence(t, f, "large objects are rounded up to pages: %s, which the profile counts as in use",
 			       cause_bytes(t, t->s->heap.large_waste));
 	if (sum[0].tail > 0)
-		cause_action(t, f, (int64_t)MIN(sum[0].tail, tail), "make the objects of %u bytes a little smaller, or put several into one "
-			     "array\ta change of the program", GO_CLASS_SIZE[sum[0].class]);
+		cause_action(t, f, (int64_t)MIN(sum[0].tail, tail), "make the objects of %u bytes a little smaller\ta change of the program; or put several into one array", GO_CLASS_SIZE[sum[0].class]);
 }
 
 void cause_released_not_gone(struct study *t, struct finding *f)
@@ -119,18 +118,18 @@ void cause_released_not_gone(struct study *t, struct finding *f)
 		f->clause = "GODEBUG=madvdontneed=0 lets the kernel take it back only when memory is short";
 		cause_evidence(t, f, "GODEBUG=madvdontneed=0: released pages stay in RSS until the kernel needs them%s",
 			       lazy == UINT64_MAX ? "" : arena_printf(t->a, "; LazyFree is %s", cause_bytes(t, lazy)));
-		cause_action(t, f, (int64_t)held, "drop madvdontneed=0 from GODEBUG\tpage faults when the heap grows again");
-		cause_action(t, f, 0, "or leave it, and alert on RSS less LazyFree\tnothing");
+		cause_action(t, f, (int64_t)held, "drop madvdontneed=0 from GODEBUG\tpage faults: when the heap grows again");
+		cause_action(t, f, 0, "leave it, and alert on RSS less LazyFree\tnothing");
 	} else if (huge > held / 2) {
 		f->c.title = "heap that Go returned and that is inside huge pages";
 		f->clause = "the kernel puts whole huge pages of 2 MiB over it";
 		cause_evidence(t, f, "%s of it lie in huge pages; the process has %s of them", cause_bytes(t, huge), cause_bytes(t, os->huge));
 		cause_evidence(t, f, "transparent_hugepage/enabled is %s, khugepaged/max_ptes_none %s", *os->thp_enabled ? os->thp_enabled : "unknown",
 			       os->max_ptes_none < 0 ? "unknown" : arena_printf(t->a, "%d", os->max_ptes_none));
-		cause_action(t, f, (int64_t)huge, "echo 0 > /sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none\t"
-			     "fewer huge pages on the whole machine: more TLB misses");
+		cause_action(t, f, (int64_t)huge, "set khugepaged/max_ptes_none to 0\tfewer huge pages on the machine: more TLB misses; "
+			     "echo 0 > /sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none");
 		if (t->s->go_minor > 21 || (t->s->go_minor == 21 && t->s->go_patch >= 6))
-			cause_action(t, f, (int64_t)huge, "set GODEBUG=disablethp=1\tno huge pages in this program's heap: more TLB misses");
+			cause_action(t, f, (int64_t)huge, "set GODEBUG=disablethp=1\tTLB misses: no huge pages in this program's heap");
 	} else {
 		f->c.confidence = LIKELY;
 		cause_evidence(t, f, "%s of it lie in huge pages; madvdontneed is not 0, so something touched the rest again or has locked it",
@@ -240,7 +239,7 @@ void cause_map_never_shrinks(struct study *t, struct finding *f)
 	cause_evidence(t, f, "%s of the profile's %s are tables of maps, the largest part grown in %s", cause_bytes(t, (bytes)sum),
 		       cause_bytes(t, (bytes)p->inuse_space), who);
 	cause_evidence(t, f, "how full they are cannot be seen here: compare len(map) times the size of an entry with it");
-	cause_action(t, f, 0, "if most entries are deleted: make a new map, copy what is left, and drop the old one\ta copy of what is left");
+	cause_action(t, f, 0, "copy what is left into a new map\ta copy of what is left; useless if the map is full");
 }
 
 void cause_pool(struct study *t, struct finding *f)
@@ -250,5 +249,5 @@ void cause_pool(struct study *t, struct finding *f)
 	if (n == UINT64_MAX || n < 16 * MIB || n < t->rss / 10 || !cause_claim(t, f, (int64_t)n))
 		return;
 	cause_evidence(t, f, "%s are reachable from sync.Pool alone or first; the profile counts them as in use", cause_bytes(t, n));
-	cause_action(t, f, (int64_t)n, "do not put buffers back that are larger than usual: check cap() before Put\tthey are allocated anew when needed");
+	cause_action(t, f, (int64_t)n, "check cap() before Put, and drop buffers that are larger than usual\tnew allocations when they are needed");
 }

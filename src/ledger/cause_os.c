@@ -100,9 +100,8 @@ void cause_goroutines(struct study *t, struct finding *f)
 	site_evidence(t, f, &c);
 	if (crowd)
 		cause_evidence(t, f, "so many that wait at one place look like a leak; a number that grows over time decides");
-	cause_action(t, f, (int64_t)(goroutine_stacks(t) / c.n * c.top.n), "%s: see `whyrss goroutines`\ta change of the program",
-		     crowd ? "let them end: give what they wait for a timeout, a cancelled context or a buffered channel"
-			   : "bound how many run at once");
+	cause_action(t, f, (int64_t)(goroutine_stacks(t) / c.n * c.top.n), "%s; see `whyrss goroutines`\ta change of the program",
+		     crowd ? "let them end: a timeout or a context for what they wait for" : "bound how many run at once");
 }
 
 void cause_stacks(struct study *t, struct finding *f)
@@ -120,8 +119,7 @@ void cause_stacks(struct study *t, struct finding *f)
 		cause_evidence(t, f, "%s goroutines, %s of stack each on average; in memory %s, below the stack pointers %s",
 			       cause_count(t, c.n), cause_bytes(t, c.stacks / c.n), cause_bytes(t, own), cause_bytes(t, spare));
 		site_evidence(t, f, &c);
-		cause_action(t, f, (int64_t)spare, "do the deep or large-framed part of the work in a goroutine of its own, which ends\t"
-			     "a new stack for each");
+		cause_action(t, f, (int64_t)spare, "do the deep part of the work in a goroutine that ends\ta new stack each time");
 		cause_action(t, f, 0, "see who they are: `whyrss goroutines`\tnothing");
 	} else if (os > nobody) {
 		f->c.title = "thread stacks";
@@ -135,7 +133,7 @@ void cause_stacks(struct study *t, struct finding *f)
 	if (os >= MIB)
 		cause_evidence(t, f, "stacks of %u threads: %s in memory", t->os->n_threads, cause_bytes(t, os));
 	if (os >= own + nobody)
-		cause_action(t, f, 0, "lower the number of threads that C calls block\ta change of the program");
+		cause_action(t, f, 0, "lower the number of threads that block in C or in system calls\ta change of the program");
 }
 
 void cause_native_leak(struct study *t, struct finding *f)
@@ -159,8 +157,8 @@ void cause_native_leak(struct study *t, struct finding *f)
 			       cause_count(t, t->c->ncgocall));
 	cause_evidence(t, f, "a leak or a cache: one look cannot tell, growth over time does");
 	cause_action(t, f, 0, "watch it grow or not: `whyrss live`\tnothing");
-	cause_action(t, f, (int64_t)used, "find who allocates it: heaptrack, bcc memleak, or the library's own statistics and cache limits\t"
-		     "the first two slow the program down");
+	cause_action(t, f, 0, "find who allocates it: heaptrack, memleak of bcc, the library's own statistics\ta slower program: while the "
+		     "first two run");
 }
 
 void cause_native_retention(struct study *t, struct finding *f)
@@ -178,11 +176,11 @@ void cause_native_retention(struct study *t, struct finding *f)
 	cause_evidence(t, f, "at the tops of arenas %s, in fast bins %s, in thread caches %s", cause_bytes(t, n->top_free),
 		       cause_bytes(t, n->fast_free), cause_bytes(t, n->tcache_free));
 	cause_evidence(t, f, "%u arenas on %u CPUs; glibc makes up to 8 for each CPU", n->arenas, cpus);
-	cause_action(t, f, (int64_t)kept, "call malloc_trim(0) from C after the spike: it returns every whole free page of every arena\t"
-		     "some milliseconds with the arenas locked");
+	cause_action(t, f, (int64_t)kept, "call malloc_trim(0) after the spike\tsome milliseconds: with the arenas locked; it returns every whole free page "
+		     "of every arena");
 	if (n->arenas > 2)
 		cause_action(t, f, (int64_t)(kept / n->arenas * (n->arenas - 2)), "set MALLOC_ARENA_MAX=2\tthreads in C wait for each other's malloc");
-	cause_action(t, f, 0, "or use an allocator that returns memory by itself (jemalloc with background_thread)\tanother library");
+	cause_action(t, f, 0, "use an allocator that returns memory by itself (jemalloc with background_thread)\tanother library");
 }
 
 /** A file with all of its mappings. */
@@ -254,9 +252,8 @@ void cause_mapped_files(struct study *t, struct finding *f)
 	if (t->cgroup)
 		cause_evidence(t, f, "the container counts %s of mapped files; %s of page cache are inactive and not in its working set",
 			       cause_bytes(t, t->cgroup->mapped_file), cause_bytes(t, t->cgroup->inactive_file));
-	cause_action(t, f, 0, "it is not a leak: alert on anonymous memory (RssAnon), not on RSS\tnothing");
-	cause_action(t, f, (int64_t)in, "if it must go: madvise(MADV_DONTNEED) on what is not needed now, or a smaller file\t"
-		     "it is read from the disk again when needed");
+	cause_action(t, f, 0, "not a leak: alert on RssAnon, not on RSS\tnothing");
+	cause_action(t, f, (int64_t)in, "call madvise(MADV_DONTNEED) on what is not needed now\treads: from the disk when it is needed again");
 }
 
 void cause_shared_memory(struct study *t, struct finding *f)
@@ -322,25 +319,27 @@ void cause_raw_mmap(struct study *t, struct finding *f)
 		cause_evidence(t, f, "anonymous mappings that neither Go nor malloc made: off-heap caches and arenas do this (fastcache, ristretto, "
 			       "badger, syscall.Mmap)");
 	}
-	cause_action(t, f, (int64_t)in, "lower the size of the cache that maps it, or unmap it when it is idle\ta change of settings or of the program");
-	cause_action(t, f, 0, "see the addresses and sizes: `whyrss maps`; who: strace -f -e trace=mmap, or bpftrace on mmap\tnothing");
+	cause_action(t, f, (int64_t)in, "make the cache that maps it smaller\ta change of settings or of the program");
+	cause_action(t, f, 0, "see the addresses: `whyrss maps`\tnothing; strace -f -e trace=mmap shows who maps more");
 }
 
 void cause_profiler_overhead(struct study *t, struct finding *f)
 {
 	const struct profile *p = &t->s->profile;
-	bytes in = cause_line(t, LINE_RUNTIME_PROFILER);
+	bytes in = cause_line(t, LINE_RUNTIME_PROFILER), deep = 0;
 
 	if (!cause_claim(t, f, (int64_t)in))
 		return;
 	cause_evidence(t, f, "%s allocation stacks, %s of them; BuckHashSys is %s", cause_count(t, p->n_buckets), cause_bytes(t, p->bucket_bytes),
 		       cause_bytes(t, t->c->buckhash_sys));
 	cause_evidence(t, f, "one sample every %s bytes; a stack that allocated once is kept for ever", cause_count(t, (uint64_t)MAX(p->rate, 0)));
-	if (t->s->go_minor >= 23) {
+	for (uint32_t i = 0; i < p->n_buckets; i++)
+		deep += 8 * (MAX(p->buckets[i].nstk, 32U) - 32);
+	if (t->s->go_minor >= 23 && deep >= MIB) {
 		cause_evidence(t, f, "since Go 1.23 stacks of 128 frames are told apart, 32 before (go#69590)");
-		cause_action(t, f, (int64_t)(in / 2), "set GODEBUG=profstackdepth=32 and restart\tshorter stacks in the profile");
+		cause_action(t, f, (int64_t)deep, "set GODEBUG=profstackdepth=32 and restart\tthe depth of stacks in the profile");
 	}
-	cause_action(t, f, (int64_t)in, "raise runtime.MemProfileRate at the start of main, and restart\ta coarser profile");
+	cause_action(t, f, 0, "raise runtime.MemProfileRate at the start of main\ta coarser profile");
 }
 
 void cause_runtime_overhead(struct study *t, struct finding *f)
@@ -363,7 +362,7 @@ void cause_globals(struct study *t, struct finding *f)
 		return;
 	cause_evidence(t, f, "data and bss of the program: %s, %s of it in memory", cause_bytes(t, t->l->line[LINE_BINARY_DATA].bytes),
 		       cause_bytes(t, (bytes)f->c.bytes));
-	cause_action(t, f, 0, "see which variables: go tool nm -size -sort size PROGRAM\tnothing");
+	cause_action(t, f, 0, "see which: go tool nm -size -sort size PROGRAM\tnothing");
 }
 
 void cause_binary(struct study *t, struct finding *f)
@@ -375,7 +374,7 @@ void cause_binary(struct study *t, struct finding *f)
 		return;
 	cause_evidence(t, f, "code %s, read-only data %s, shared libraries %s", cause_bytes(t, text), cause_bytes(t, rodata), cause_bytes(t, libs));
 	cause_evidence(t, f, "only what ran or was read is in memory; several processes of the same program share it");
-	cause_action(t, f, 0, "nothing: it is page cache, which the kernel takes back when it must\tnothing");
+	cause_action(t, f, 0, "leave it; the kernel takes it back when it must\tnothing");
 }
 
 void cause_unexplained(struct study *t, struct finding *f)
@@ -384,7 +383,7 @@ void cause_unexplained(struct study *t, struct finding *f)
 		return;
 	cause_evidence(t, f, "resident pages that no rule of the ledger claims, %d %% of RSS",
 		       cause_percent((double)f->c.bytes, (double)t->rss));
-	cause_action(t, f, 0, "report it with the output of `whyrss maps`\tnothing");
+	cause_action(t, f, 0, "report it, with the output of `whyrss maps`\tnothing");
 }
 
 void cause_container_metric(struct study *t, struct finding *f)
@@ -415,8 +414,8 @@ void cause_container_metric(struct study *t, struct finding *f)
 		cause_evidence(t, f, "%u processes in it; the others have %s of RSS", g->processes, cause_bytes(t, g->others_rss));
 	if (cause_oom_distance(t, &oom))
 		cause_evidence(t, f, "the OOM kill is %s away, of a limit of %s", cause_bytes(t, oom), cause_bytes(t, g->limit));
-	cause_action(t, f, 0, "alert on anonymous memory against the limit, not on usage or the working set\tnothing");
-	cause_action(t, f, 0, "if the cache must be small: fadvise(POSIX_FADV_DONTNEED) after writing logs, or O_DIRECT\tslower reads");
+	cause_action(t, f, 0, "alert on anonymous memory, not on usage or the working set\tnothing");
+	cause_action(t, f, 0, "call posix_fadvise(POSIX_FADV_DONTNEED) on files that are written once\tslower reads");
 }
 
 void cause_page_tables(struct study *t, struct finding *f)
@@ -431,5 +430,5 @@ void cause_page_tables(struct study *t, struct finding *f)
 		       cause_bytes(t, t->rss / 512));
 	cause_evidence(t, f, "VmSize %s: large mappings that are touched here and there, or were given back page by page (go#43402)",
 		       cause_bytes(t, t->os->vm_size));
-	cause_action(t, f, (int64_t)(n - MIN(n, t->rss / 512)), "unmap the sparse ranges: `whyrss maps` shows them\ta change of the program");
+	cause_action(t, f, (int64_t)(n - MIN(n, t->rss / 512)), "unmap the sparse ranges; see `whyrss maps`\ta change of the program");
 }

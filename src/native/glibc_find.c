@@ -13,8 +13,10 @@
 #define PAR_REACH    16384U
 #define PAR_BEFORE   112U /* bytes of mp_ before sbrk_base that matter, and behind it */
 #define PAR_BEHIND   40U
-/* A heap in use fills many of the 127 bins, but never the last one; this many others stay empty. */
-#define EMPTY_BINS_MIN 8U
+/* The ring of a program that starts threads meanwhile may not close the first time. */
+#define TRIES 3U
+/* Links of bins that a program's own faults may have overwritten. */
+#define ODD_LINKS_MAX 16U
 
 static const struct glibc_layout LAYOUTS[] = {
 	{"2.27 to 2.42", 112, 10},
@@ -41,7 +43,7 @@ static bytes state_size(const struct glibc_layout *l)
 	return l->bins + FROM_BINS_END;
 }
 
-/* Reads the malloc_state at `at`; false when it is none. Leaves its `next` in *ret_next. */
+/* Reads the malloc_state at `at`; false when it is none. Leaves its `next` in *ret_next. A busy heap fills every bin but the last. */
 static bool arena_read(struct walk *w, const struct glibc_layout *l, taddr at,
 		       struct glibc_arena *ret, taddr *ret_next)
 {
@@ -49,13 +51,16 @@ static bool arena_read(struct walk *w, const struct glibc_layout *l, taddr at,
 	const uint8_t *bins = b + l->bins;
 	taddr bins_at = at + l->bins;
 	bytes max_system;
-	unsigned empty = 0;
+	unsigned odd = 0;
 
 	if (at % 8 || target_read(w->t, at, b, state_size(l)) != state_size(l))
 		return false;
-	for (unsigned i = 0; i < ARENA_BINS; i++)
-		empty += bin_is_empty(bins + i * 16, bins_at + i * 16);
-	if (empty < EMPTY_BINS_MIN || !bin_is_empty(bins + FROM_BINS_LAST, bins_at + FROM_BINS_LAST))
+	for (unsigned i = 0; i < ARENA_BINS * 2; i++) {
+		uint64_t v = word_at(bins + i * 8);
+
+		odd += v == 0 || v % 8;
+	}
+	if (odd > ODD_LINKS_MAX || !bin_is_empty(bins + FROM_BINS_LAST, bins_at + FROM_BINS_LAST))
 		return false;
 	*ret = (struct glibc_arena){
 		.at = at,
@@ -103,11 +108,11 @@ static bool ring_read(struct walk *w, const struct glibc_layout *l, taddr main)
 /* p is the last of a run of empty bins: bin 127 when this is an arena. */
 static bool arena_at_last_bin(struct walk *w, taddr p)
 {
-	for (size_t i = 0; i < ARRAY_LEN(LAYOUTS); i++) {
-		taddr main = p - FROM_BINS_LAST - LAYOUTS[i].bins;
+	for (size_t i = 0; i < ARRAY_LEN(LAYOUTS) * TRIES; i++) {
+		const struct glibc_layout *l = &LAYOUTS[i % ARRAY_LEN(LAYOUTS)];
 
-		if (ring_read(w, &LAYOUTS[i], main)) {
-			w->layout = &LAYOUTS[i];
+		if (ring_read(w, l, p - FROM_BINS_LAST - l->bins)) {
+			w->layout = l;
 			return true;
 		}
 	}

@@ -14,6 +14,8 @@
 #define AHEAD_MIN OS_PAGE
 #define AHEAD_MAX WINDOW_SIZE
 #define RETRIES	  3U
+/* A note is due when more than this part of the heap could not be walked. */
+#define LOST_SHARE 256U
 /* Headers that must chain before a place counts as a chunk boundary. */
 #define CHAIN_MIN 8U
 
@@ -27,16 +29,16 @@ bool read_awake(struct walk *w, taddr at, void *dst, size_t n)
 	return target_read(w->t, at, dst, n) == n;
 }
 
-/* Reads ahead from `at`; a window that was read through grows, one that was jumped out of shrinks. */
+/* Reads ahead from `at`; a window that was read through grows, one that was jumped far out of shrinks. */
 static bool window_fill(struct walk *w, struct window *win, taddr at, taddr end)
 {
-	taddr from_end = at - win->at - win->n; /* wraps when `at` is before it */
+	taddr jump = at - win->at - win->n; /* wraps when `at` is before it */
 	taddr stop;
 
-	if (win->n && from_end <= OS_PAGE)
+	if (win->n && jump <= win->want)
 		win->want = MIN(win->want * 2, AHEAD_MAX);
 	else
-		win->want = AHEAD_MIN;
+		win->want = MAX(win->want / 4, AHEAD_MIN);
 	stop = MIN(end, round_down(at, OS_PAGE) + win->want);
 	if (w->residency) {
 		const struct pages *pages = &w->os->pages;
@@ -518,8 +520,8 @@ static void interest_set(struct path *p)
 
 void zones_walk(struct walk *w)
 {
+	bytes skipped = 0, all = 0;
 	uint64_t room;
-	bytes skipped = 0;
 	char text[UNIT_TEXT], swapped[UNIT_TEXT];
 
 	w->win = (struct window){.buf = arena_alloc(w->scratch, AHEAD_MAX), .want = AHEAD_MIN};
@@ -533,16 +535,18 @@ void zones_walk(struct walk *w)
 			skipped += r->end - r->start;
 			continue;
 		}
+		all += r->end - r->start;
 		interest_set(&p);
 		zone_walk(&p);
 	}
 	if (skipped)
 		note_add(w->s, false, "%s of the C heap were too much to walk: they count as in use",
 			 unit_bytes(text, skipped));
-	if (w->lost > w->lost_swapped)
+	/* A few pages are nothing to tell of: any busy heap has them. */
+	if (w->lost - w->lost_swapped > all / LOST_SHARE)
 		note_add(w->s, false, "%s of the C heap could not be walked (it was changing, or is damaged): "
 				      "they count as in use", unit_bytes(text, w->lost - w->lost_swapped));
-	if (w->lost_swapped)
+	if (w->lost_swapped > all / LOST_SHARE)
 		note_add(w->s, false, "%s of the C heap are swapped out and were not read: they count as in use",
 			 unit_bytes(swapped, w->lost_swapped));
 }

@@ -23,7 +23,7 @@ static const struct {
 	{"libmesh", "Mesh"},
 };
 
-#define STEPS_MAX ((uint64_t)1 << 30)
+#define STEPS_MAX ((uint64_t)1 << 29)
 #define PEEKS_MAX ((uint64_t)1 << 20)
 #define DARK_MAX  ((uint64_t)256 << 20)
 #define FAST_MAX  (4U << 20)

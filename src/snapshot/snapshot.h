@@ -193,7 +193,6 @@ struct counters {
 	uint64_t ncgocall;
 	int64_t mutex_wait;
 	int64_t nanotime; /* the target's clock when it was read (CLOCK_MONOTONIC) */
-	uint64_t sched_goroutines; /* as /sched/goroutines counts them: with the runtime's own since 1.26; 0: not read, take `goroutines` */
 	uint64_t starting_stack; /* startingStackSize; 0: not read */
 	/* histograms of runtime/metrics, 162 counts each with underflow first and overflow last; NULL: not there */
 	uint64_t *h_sched_latency, *h_stop_gc, *h_stop_other, *h_pause_gc, *h_pause_other;

@@ -537,10 +537,14 @@ static bool check_user_process(struct live *l, struct err *err)
 		return false;
 	if (status.has_memory)
 		return true;
-	return check_alive(l, &st, err) &&
-	       err_set(err, ERR_NOT_GO,
-		       "process %d (%s) is a thread of the kernel: it has no memory of its own",
-		       l->pid, st.comm);
+	if (!check_alive(l, &st, err))
+		return false;
+	if (st.kernel_thread)
+		return err_set(
+			err, ERR_NOT_GO,
+			"process %d (%s) is a thread of the kernel: it has no memory of its own",
+			l->pid, st.comm);
+	return err_set(err, ERR_GONE, "process %d has ended", l->pid);
 }
 
 static void read_status(const struct proc_status *st, struct os_facts *os)

@@ -36,8 +36,9 @@ const char *text_field(const char *text, const char *key)
 
 	while (strncmp(text, key, n) != 0) {
 		text = strchr(text, '\n');
-		if (!text++)
+		if (!text)
 			return NULL;
+		text++;
 	}
 	text += n;
 	return text + strspn(text, " \t");
@@ -58,23 +59,29 @@ bytes text_kib(const char *text, const char *key, bytes or)
 	return kib > UINT64_MAX >> 10 ? or : kib << 10;
 }
 
+#define PF_KTHREAD 0x00200000U /* include/linux/sched.h; "Kthread:" of status is newer */
+
 bool proc_stat_parse(const char *text, struct proc_stat *ret)
 {
 	/* "4711 (any bytes, also ')') S 1 …": the last parenthesis ends the name. */
 	const char *open = strchr(text, '('), *close = strrchr(text, ')');
 	struct proc_stat st = {0};
+	uint64_t flags;
 	const char *at;
 
 	if (!open || !close || close < open || close[1] != ' ' || !close[2])
 		return false;
 	memcpy(st.comm, open + 1, MIN((size_t)(close - open - 1), sizeof(st.comm) - 1));
 	st.state = close[2];
-	/* The state is field 3, the start time field 22. */
+	/* The state is field 3, the flags are field 9, the start time is field 22. */
 	at = close + 2;
 	for (int field = 3; field < 22; field++) {
 		at = strchr(at, ' ');
-		if (!at++)
+		if (!at)
 			return false;
+		at++;
+		if (field + 1 == 9 && str_u64(&at, false, &flags))
+			st.kernel_thread = flags & PF_KTHREAD;
 	}
 	if (!str_u64(&at, false, &st.start_ticks))
 		return false;
@@ -244,7 +251,7 @@ static bool refused(const char *root, int dir, int pid, struct err *err)
 {
 	CLEANUP(arena_free) struct arena scratch = {0};
 	struct proc_status status = {0};
-	struct stat folder;
+	struct stat maps; /* root's when the process hides; its folder stays the user's */
 	uint32_t me = (uint32_t)geteuid();
 	uint64_t yama = 0;
 	char *text;
@@ -279,7 +286,7 @@ static bool refused(const char *root, int dir, int pid, struct err *err)
 			"user or root, "
 			"or give it CAP_SYS_PTRACE",
 			pid, status.uid, me);
-	else if (fstat(dir, &folder) == 0 && folder.st_uid != me)
+	else if (fstatat(dir, "maps", &maps, 0) == 0 && maps.st_uid != me)
 		err_set(err, ERR_PERM,
 			"process %d hides its memory (PR_SET_DUMPABLE, or it changed its user or "
 			"capabilities): run whyrss as root or give it CAP_SYS_PTRACE",

@@ -15,6 +15,7 @@ const char *proc_sys(const struct live_options *o);
 struct proc_stat {
 	char comm[64];
 	char state;
+	bool kernel_thread;
 	uint64_t start_ticks;
 };
 bool proc_stat_parse(const char *text, struct proc_stat *ret);

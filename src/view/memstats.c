@@ -93,10 +93,11 @@ static struct value histogram(struct arena *a, struct value counts, struct value
 
 /*
  * What came together with something that a snapshot tells: with the memory limit (1.19) the limiter and the sizes of
- * stacks, with the CPU classes (1.20) the mutex clock and today's shape of histograms.
+ * stacks, with the CPU classes (1.20) the mutex clock and today's shape of histograms, with the count of goroutines
+ * created (1.26) that the runtime's own are in /sched/goroutines.
  */
 struct release_has {
-	bool limiter, clocks;
+	bool limiter, clocks, system;
 };
 
 static struct value times(struct arena *a, struct release_has has, const uint64_t *n)
@@ -155,7 +156,7 @@ static struct heap_sums sums(const struct counters *c)
 
 struct by_state {
 	bool known;
-	uint64_t running, runnable, not_in_go, waiting;
+	uint64_t running, runnable, not_in_go, waiting, total;
 };
 
 static struct by_state states(const struct snapshot *s)
@@ -181,6 +182,7 @@ static struct by_state states(const struct snapshot *s)
 			g.waiting++;
 		}
 	}
+	g.total = g.running + g.runnable + g.not_in_go + g.waiting;
 	return g;
 }
 
@@ -190,7 +192,8 @@ struct value gometrics_build(const struct snapshot *s, struct arena *a, uint32_t
 	struct value o = value_object(a);
 	struct heap_sums h = sums(c);
 	struct by_state g = states(s);
-	struct release_has has = {.limiter = c->mappedReady != 0, .clocks = c->has_cpu};
+	struct release_has has = {.limiter = c->mappedReady != 0, .clocks = c->has_cpu,
+				  .system = c->goroutines_created != 0};
 
 #define METRIC(name, value) value_put(a, o, name, value);
 #include "view/gometrics.def"

@@ -145,6 +145,8 @@ static void add_cause(struct arena *a, struct table *t, const struct cause *c, u
 		value_put(a, o, "saves", value_int(c->actions[i].saves));
 		value_put(a, o, "costs", value_str(c->actions[i].costs ? c->actions[i].costs : ""));
 		value_push(a, actions, o);
+		if (!i && !strcmp(action_text(a, &c->actions[i], true), action_text(a, &c->actions[i], false)))
+			continue; /* stands in the row as it is */
 		*VEC_PUSH(a, &row->details) = arena_printf(a, "%s%s", i && !str_starts(c->actions[i].what, "or ") ? "or " : "",
 								     action_text(a, &c->actions[i], false));
 	}
@@ -340,8 +342,9 @@ static void add_foot(const struct subject *in, struct report *r, const struct le
 		double share = 100.0 * (double)lost / (double)l->rss;
 
 		block_item(r, b,
-			   arena_printf(r->mem, "unexplained %s (%.*f %%)", unit_bytes(text, lost),
-					lost == 0 || share >= 0.995 ? 0 : 2, share));
+			   lost && share < 0.005 ? arena_printf(r->mem, "unexplained %s (<0.01 %%)", unit_bytes(text, lost))
+						 : arena_printf(r->mem, "unexplained %s (%.*f %%)", unit_bytes(text, lost),
+								!lost || share >= 0.995 ? 0 : 2, share));
 	}
 	if (l->s->os->cgroup)
 		block_item(r, b, container_line(r->mem, l->s->os->cgroup));

@@ -63,7 +63,7 @@ static void hear(void *ctx, enum line_id line, taddr start, taddr end, bytes res
 }
 
 enum {
-	COL_START, COL_END, COL_ADDRESS, COL_PERMS, COL_SIZE, COL_RESIDENT, COL_SWAPPED, COL_HUGE, COL_TEXT_SIZE, COL_TEXT_RESIDENT,
+	COL_START, COL_END, COL_ADDRESS, COL_PERMS, COL_SIZE, COL_RESIDENT, COL_TEXT_SIZE, COL_TEXT_RESIDENT, COL_SWAPPED, COL_HUGE,
 	COL_PATH, COL_DELETED, COL_LINES, COL_FOR,
 };
 static const struct column COLUMNS[] = {
@@ -73,10 +73,10 @@ static const struct column COLUMNS[] = {
 	[COL_PERMS] = {"perms", "perms", COLUMN_TEXT, 5},
 	[COL_SIZE] = {"size", NULL, COLUMN_BYTES, 0},
 	[COL_RESIDENT] = {"resident", NULL, COLUMN_BYTES, 0},
-	[COL_SWAPPED] = {"swapped", "swapped", COLUMN_MIB, 2},
-	[COL_HUGE] = {"huge", "huge", COLUMN_MIB, 4},
 	[COL_TEXT_SIZE] = {NULL, "size", COLUMN_MIB, 2},
 	[COL_TEXT_RESIDENT] = {NULL, "resident", COLUMN_MIB, 0},
+	[COL_SWAPPED] = {"swapped", "swapped", COLUMN_MIB, 2},
+	[COL_HUGE] = {"huge", "huge", COLUMN_MIB, 4},
 	[COL_PATH] = {"path", "mapping", COLUMN_PATH, 0},
 	[COL_DELETED] = {"deleted", NULL, COLUMN_TEXT, 0},
 	[COL_LINES] = {"lines", NULL, COLUMN_TEXT, 0},

@@ -428,6 +428,40 @@ static void the_nearest_ancestor_with_the_controller_counts(void **state)
 	unmake(&m);
 }
 
+static void the_tightest_limit_may_lie_far_above(void **state)
+{
+	struct made m = make("0::/x/y/z\n", "");
+	const struct cgroup_facts *c;
+	struct target *t;
+
+	(void)state;
+	put(&m, "proc/self/mountinfo",
+	    arena_printf(&m.a, "31 1 0:9 / %s/in rw - cgroup2 cgroup rw\n", m.root));
+	put(&m, "in/x/y/z/memory.current", "1000\n");
+	put(&m, "in/x/y/z/memory.max", "9000\n");
+	put(&m, "in/x/y/z/memory.high", "2000\n");
+	put(&m, "in/x/y/memory.max", "max\n");
+	put(&m, "in/x/y/memory.high", "3000\n");
+	put(&m, "in/x/memory.max", "8000\n");
+	put(&m, "in/x/memory.current", "7500\n");
+	put(&m, "in/x/memory.swap.max", "0\n");
+	put(&m, "in/x/y/z/cpu.max", "800000 100000\n");
+	put(&m, "in/x/cpu.max", "50000 100000\n");
+	t = opened(&m.o, 5, &m.a);
+	c = t->os->cgroup;
+	assert_non_null(c);
+	assert_int_equal(c->limit, 8000);
+	assert_int_equal(c->limit_current, 7500);
+	assert_string_equal(c->limit_path, "/x");
+	assert_int_equal(c->high, 2000);
+	assert_int_equal(c->swap_limit, 0);
+	put(&m, "proc/5/status", "VmSize:\t 8 kB\nVmRSS:\t 4 kB\nCpus_allowed:\tff\n");
+	assert_true(target_facts(t, &m.a, NULL));
+	assert_int_equal(t->os->n_cpus, 1);
+	target_close(t);
+	unmake(&m);
+}
+
 static void a_reused_pid_is_noticed(void **state)
 {
 	struct made m = make("", "");
@@ -546,6 +580,7 @@ int main(void)
 		cmocka_unit_test(a_bind_mount_hides_the_path_above),
 		cmocka_unit_test(what_is_not_visible_is_no_cgroup),
 		cmocka_unit_test(the_nearest_ancestor_with_the_controller_counts),
+		cmocka_unit_test(the_tightest_limit_may_lie_far_above),
 		cmocka_unit_test(a_reused_pid_is_noticed),
 		cmocka_unit_test(hostile_files_are_errors_not_crashes),
 		cmocka_unit_test(pids_of_a_cgroup),

@@ -652,7 +652,7 @@ static void test_help(void **state)
 	assert_null(strstr(out.s, "--pss"));
 	str_free(&out);
 	run((const char *const[]){"spans", "--help", "--width=80", NULL}, EXIT_ANSWERED, &out, &messages);
-	assert_fits(out.s, 80, "help spans");
+	assert_fits(out.s, 80, "help of spans");
 	str_free(&out);
 	run((const char *const[]){"help", "--json", NULL}, EXIT_ANSWERED, &out, &messages);
 	out.s[out.n - 1] = '\0';

@@ -50,7 +50,7 @@ struct made {
 	taddr none;	/* 8 pages, 4 written, then without any permission */
 	taddr reserved; /* 1024 pages without permission, untouched */
 	taddr zeros;	/* private mapping of /dev/zero, page 1 of 4 written */
-	taddr counters; /* 8 of uint64_t, each counted up by a thread */
+	taddr counters; /* 8 of uint64_t, each counted up by a thread; the 9th by SIGRTMIN */
 };
 
 #define FILL(page) ((unsigned char)((page) * 7 + 1))
@@ -80,6 +80,14 @@ static void *child_count(void *at)
 		if ((*n & 0xfff) == 0)
 			usleep(100);
 	return NULL;
+}
+
+static volatile uint64_t *child_signals;
+
+static void child_signal(int number)
+{
+	(void)number;
+	__atomic_fetch_add(child_signals, 1, __ATOMIC_SEQ_CST);
 }
 
 static int child_main(const char *file)
@@ -131,6 +139,8 @@ static int child_main(const char *file)
 	m.zeros = child_map(4 * PAGE, RW, MAP_PRIVATE, zero);
 	child_write(m.zeros, 1);
 	m.counters = child_map(PAGE, RW, ANON, -1);
+	child_signals = (uint64_t *)(uintptr_t)m.counters + 8;
+	signal(SIGRTMIN, child_signal);
 	for (size_t i = 0; i < 8; i++) {
 		pthread_t t;
 
@@ -140,8 +150,8 @@ static int child_main(const char *file)
 	if (write(STDOUT_FILENO, &m, sizeof(m)) != sizeof(m))
 		_exit(3);
 	/* Until the test closes its end. */
-	while (read(STDIN_FILENO, &c, 1) > 0)
-		;
+	while (read(STDIN_FILENO, &c, 1) > 0 || errno == EINTR)
+		errno = 0;
 	_exit(0);
 }
 
@@ -536,8 +546,11 @@ static void a_fault_stays_inside_its_span(void **state)
 	struct arena a = {0};
 	struct target *t = opened(c, NULL, &a);
 	struct mapping *gone = ARENA_ARRAY(&a, struct mapping, t->os->n_maps + 1);
-	unsigned char b[3][64] = {{0}};
-	struct mem_span s[3] = {{c->m.anon, b[0], 64, 0}, {0x10000, b[1], 64, 0}, {c->m.huge, b[2], 64, 0}};
+	unsigned char b[4][64] = {{0}};
+	struct mem_span s[4] = {{c->m.anon, b[0], 64, 0},
+				{c->m.anon + 600, b[1], 64, 0}, /* the bytes between are read, too */
+				{0x10000, b[2], 64, 0},
+				{c->m.huge, b[3], 64, 0}};
 
 	/* Facts that claim a resident page where nothing is. */
 	gone[0] = (struct mapping){.start = 0x10000, .end = 0x11000, .flags = MAP_READ, .path = ""};
@@ -546,11 +559,54 @@ static void a_fault_stays_inside_its_span(void **state)
 	t->os->n_maps++;
 	assert_true(pages_set(&t->os->pages, 0x10000, 0x11000, PAGE_RESIDENT, NULL));
 	pages_close(&t->os->pages);
-	mem_read_many(t, s, 3);
+	mem_read_many(t, s, 4);
 	assert_int_equal(s[0].got, 64);
-	assert_int_equal(s[1].got, 0);
-	assert_int_equal(s[2].got, 64);
-	assert_true(all(b[0], 64, FILL(0)) && all(b[2], 64, 0xab));
+	assert_int_equal(s[1].got, 64);
+	assert_int_equal(s[2].got, 0);
+	assert_int_equal(s[3].got, 64);
+	assert_true(all(b[0], 128, FILL(0)) && all(b[3], 64, 0xab));
+	target_close(t);
+	arena_free(&a);
+}
+
+struct reader {
+	struct target *t;
+	const struct child *c;
+	bool same;
+};
+
+static void *read_in_thread(void *arg)
+{
+	struct reader *r = arg;
+
+	r->same = true;
+	for (int i = 0; i < 3000; i++) {
+		size_t page = (size_t)i % 64;
+		unsigned char b[PAGE];
+
+		r->same &= target_read(r->t, r->c->m.anon + page * PAGE, b, PAGE) == PAGE &&
+			   all(b, PAGE, page % 2 ? 0 : FILL(page)) &&
+			   target_read(r->t, r->c->m.readonly + page * PAGE, b, PAGE) == PAGE &&
+			   all(b, PAGE, FILL(page));
+	}
+	return NULL;
+}
+
+static void a_twin_reads_in_another_thread(void **state)
+{
+	const struct child *c = *state;
+	struct arena a = {0};
+	struct target *t = opened(c, NULL, &a);
+	struct reader r[2] = {{t, c, false}, {target_twin(t), c, false}};
+	pthread_t other;
+
+	assert_non_null(r[1].t);
+	assert_int_equal(pthread_create(&other, NULL, read_in_thread, &r[1]), 0);
+	read_in_thread(&r[0]);
+	pthread_join(other, NULL);
+	assert_true(r[0].same && r[1].same);
+	target_close(r[1].t);
+	check_page(t, c->m.anon, 0, FILL(0)); /* the first still reads */
 	target_close(t);
 	arena_free(&a);
 }
@@ -692,6 +748,33 @@ static void freeze_stops_everything_and_lets_go(void **state)
 	}
 }
 
+/* A thread may be about to receive a signal when it is stopped: it gets it when it runs again. */
+static void freeze_loses_no_signal(void **state)
+{
+	const struct child *c = *state;
+	struct arena a = {0};
+	struct target *t = opened(c, NULL, &a);
+	uint64_t before, now = 0, sent = 0;
+
+	assert_true(mem_uint(t, c->m.counters + 64, 8, &before, NULL));
+	for (int round = 0; round < 60; round++) {
+		struct target *f;
+
+		assert_true(live_open(c->pid, &(struct live_options){.freeze = true}, &f, NULL));
+		for (int i = 0; i < 20; i++)
+			sent += sigqueue(c->pid, SIGRTMIN, (union sigval){0}) == 0;
+		assert_true(target_facts(f, &a, NULL));
+		target_close(f);
+	}
+	for (int i = 0; i < 200 && now < before + sent; i++) {
+		sleep_ms(10);
+		assert_true(mem_uint(t, c->m.counters + 64, 8, &now, NULL));
+	}
+	assert_int_equal(now, before + sent);
+	target_close(t);
+	arena_free(&a);
+}
+
 static void a_killed_tracer_leaves_nothing_stopped(void **state)
 {
 	const struct child *c = *state;
@@ -744,9 +827,11 @@ static void ended_processes_are_gone(void **state)
 	t = opened(&c, NULL, &a);
 	close(c.in);
 	/* It ends, but nobody has waited for it. */
-	for (int i = 0; i < 200 && target_facts(t, &a, &err); i++)
-		sleep_ms(10);
-	assert_int_equal(err.kind, ERR_GONE);
+	for (int i = 0; i < 500 && !strstr(err.msg, "zombie"); i++) {
+		if (!target_facts(t, &a, &err))
+			assert_int_equal(err.kind, ERR_GONE); /* also while it is ending */
+		sleep_ms(i < 400 ? 0 : 50);
+	}
 	assert_non_null(strstr(err.msg, "zombie"));
 	assert_false(target_scan(t, &a, &err));
 	assert_int_equal(err.kind, ERR_GONE);
@@ -912,12 +997,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(reads_are_right_and_make_nothing_resident),
 		cmocka_unit_test(batches_equal_single_reads),
 		cmocka_unit_test(a_fault_stays_inside_its_span),
+		cmocka_unit_test(a_twin_reads_in_another_thread),
 		cmocka_unit_test(strings_and_numbers),
 		cmocka_unit_test(files_behind_mappings_open),
 		cmocka_unit_test(facts_of_the_child),
 		cmocka_unit_test(the_list_shows_the_child),
 		cmocka_unit_test(another_proc_root_reads_through_mem),
 		cmocka_unit_test(freeze_stops_everything_and_lets_go),
+		cmocka_unit_test(freeze_loses_no_signal),
 		cmocka_unit_test(a_killed_tracer_leaves_nothing_stopped),
 		cmocka_unit_test(a_traced_process_cannot_be_frozen_twice),
 		cmocka_unit_test(refusals_say_what_would_help),

@@ -292,6 +292,9 @@ static void stat_survives_any_name(void **state)
 	assert_string_equal(st.comm, "a) S (b)");
 	assert_int_equal(st.state, 'R');
 	assert_int_equal(st.start_ticks, 4242);
+	assert_false(st.kernel_thread);
+	assert_true(proc_stat_parse("2 (kthreadd) S 0 0 0 0 -1 2129984 7 8 9 10 11 12 13 14 15 16 17 18 4242 20\n", &st));
+	assert_true(st.kernel_thread);
 	str_free(&text);
 	str_addf(&text, "17 (%0100d) Z%s\n", 7, fields);
 	assert_true(proc_stat_parse(text.s, &st));

@@ -441,6 +441,7 @@ struct fake {
 	uint64_t seed;
 	uint64_t reads;
 	uint8_t **copy; /* of each mapping, NULL: not readable */
+	bool true_libc; /* libc's own data, and the first page of each arena, are the copy all the same */
 };
 
 static uint64_t mix(uint64_t v)
@@ -479,9 +480,18 @@ static size_t fake_read(struct target *t, taddr at, void *dst, size_t n)
 	uint8_t *to = dst;
 
 	f->reads++;
-	if (!m || f->lie == LIE_FAULT)
+	if (!m)
 		return 0;
 	n = MIN(n, m->end - at);
+	if (f->true_libc && f->copy[m - f->os.maps] &&
+	    (strstr(m->path, "libc") || at % (64 << 20) < OS_PAGE)) {
+		if (!strstr(m->path, "libc"))
+			n = MIN(n, OS_PAGE - at % OS_PAGE);
+		memcpy(to, f->copy[m - f->os.maps] + (at - m->start), n);
+		return n;
+	}
+	if (f->lie == LIE_FAULT)
+		return 0;
 	if (f->lie == LIE_COPY) {
 		const uint8_t *from = f->copy[m - f->os.maps];
 
@@ -566,9 +576,10 @@ static void damage_ends_quickly(void **state)
 	uint32_t with_notes = 0, unknown = 0;
 	uint64_t *where;
 	uint32_t n_where = 0;
+	int rounds = getenv("WHYRSS_TEST_ROUNDS") ? atoi(getenv("WHYRSS_TEST_ROUNDS")) : 400;
 
 	(void)state;
-	program_start(&p, "patterns", "2 0 sfl 30", NULL);
+	program_start(&p, "patterns", "2 0 sfln 30", NULL);
 	reading_open(&real, p.pid);
 	reading_run(&real);
 	assert_int_equal(real.n.kind, NATIVE_GLIBC);
@@ -599,13 +610,33 @@ static void damage_ends_quickly(void **state)
 		}
 	}
 	assert_true(n_where > 1000);
-	for (int round = 0; round < 400; round++) {
+	/* libc says the truth, the heaps are lies. */
+	f.true_libc = true;
+	for (f.lie = LIE_RANDOM; f.lie < LIES; f.lie++) {
+		struct reading r = {.t = &f.t};
+
+		arena_init(&r.out, (bytes)1 << 30);
+		arena_init(&r.s.mem, 0);
+		reading_run(&r);
+		print_message("heaps lie %d: kind %d, %.0f ms, used %llu free %llu\n", f.lie, r.n.kind, r.took * 1e3,
+			      (unsigned long long)r.n.used, (unsigned long long)r.n.free);
+		print_notes(&r);
+		check_sound(&r);
+		assert_int_equal(r.n.kind, NATIVE_GLIBC);
+		assert_true(r.s.notes.n > 0);
+		assert_true(r.took < 5);
+		arena_free(&r.out);
+		arena_free(&r.s.mem);
+	}
+	f.true_libc = false;
+	f.lie = LIE_COPY;
+	for (int round = 0; round < rounds; round++) {
 		struct reading r = {.t = &f.t};
 		struct {
 			uint8_t *at;
 			uint64_t was;
-		} undo[64];
-		unsigned changes = 1 + (unsigned)(mix((uint64_t)round) % 64);
+		} undo[2000];
+		unsigned changes = 1 + (unsigned)(mix((uint64_t)round) % (round % 2 ? 64 : 2000));
 
 		for (unsigned i = 0; i < changes; i++) {
 			uint64_t v = mix((uint64_t)round * 1000 + i), to = mix(v);
@@ -643,14 +674,15 @@ static void damage_ends_quickly(void **state)
 		worst = MAX(worst, r.took);
 		with_notes += r.s.notes.n > 0;
 		unknown += r.n.kind == NATIVE_UNKNOWN;
-		assert_true(r.took < 5);
+		if (r.took > 2)
+			fail_msg("round %d took %.1f s", round, r.took);
 		for (unsigned i = changes; i-- > 0;)
 			memcpy(undo[i].at, &undo[i].was, 8);
 		arena_free(&r.out);
 		arena_free(&r.s.mem);
 	}
-	print_message("damaged 400 times: %.1f ms at worst, %u with a note, %u not recognised\n", worst * 1e3, with_notes,
-		      unknown);
+	print_message("damaged %d times: %.1f ms at worst, %u with a note, %u not recognised\n", rounds, worst * 1e3,
+		      with_notes, unknown);
 	for (uint32_t i = 0; i < f.os.n_maps; i++)
 		free(f.copy[i]);
 	free(f.copy);

@@ -122,13 +122,23 @@ static inline void fixture_spans(struct fixture *f)
 	uint32_t n = 0;
 
 	/* 64 B with pointers: one full span, one with a tenth; 1 KiB without; a large object; a stack. */
-	v[n++] = (struct span){.start = at, .npages = 1, .elemsize = 64, .nelems = 128, .live = 120, .fresh = 8, .spanclass = 5 << 1, .state = SPAN_HEAP};
+	v[n++] = (struct span){.start = at, .npages = 1, .elemsize = 64, .nelems = 128, .live = 120, .fresh = 8, .spanclass = 6 << 1, .state = SPAN_HEAP};
 	v[n++] = (struct span){.start = at + 8192, .npages = 1, .elemsize = 64, .nelems = 128, .live = 12, .dead = 1,
-			       .state = SPAN_HEAP, .spanclass = 5 << 1, .flags = SPAN_CACHED};
+			       .state = SPAN_HEAP, .spanclass = 6 << 1, .flags = SPAN_CACHED};
 	v[n++] = (struct span){.start = at + 16384, .npages = 1, .elemsize = 1024, .nelems = 8, .live = 4, .spanclass = 32 << 1 | 1,
 			       .flags = SPAN_UNSWEPT, .state = SPAN_HEAP};
 	v[n++] = (struct span){.start = at + 24576, .npages = 512, .elemsize = 0, .nelems = 1, .live = 1, .spanclass = 1, .state = SPAN_HEAP};
 	v[n++] = (struct span){.start = at + 24576 + 512 * 8192, .npages = 4, .state = SPAN_STACK};
+	f->s.heap.bits = ARENA_ARRAY(&f->mem, uint8_t, 64 * n);
+	for (uint32_t i = 0; i < n; i++) {
+		v[i].bits = i * 64 / SPAN_BITS_UNIT;
+		for (uint32_t k = 0; k < v[i].nelems; k++) {
+			if (k < (uint32_t)v[i].live + v[i].fresh)
+				span_allocated(&f->s.heap, &v[i])[k / 8] |= (uint8_t)(1U << k % 8);
+			if (k < v[i].live)
+				span_survivors(&f->s.heap, &v[i])[k / 8] |= (uint8_t)(1U << k % 8);
+		}
+	}
 	f->s.heap.spans = v;
 	f->s.heap.n_spans = n;
 	f->s.heap.large_waste = 4096;
@@ -166,9 +176,9 @@ static inline void fixture_counters(struct counters *c)
 		.mappedReady = 90 << 20, .heapGoal = 60 << 20, .has_cpu = true, .cpu_total = 1500000000, .gomaxprocs = 8,
 		.goroutines = 9, .threads = 12, .ncgocall = 3, .mutex_wait = 250000000,
 	};
-	c->smallAllocCount[5] = 1000; /* 64 B */
-	c->flush_small[5] = 24;
-	c->smallFreeCount[5] = 400;
+	c->smallAllocCount[6] = 1000; /* 64 B */
+	c->flush_small[6] = 24;
+	c->smallFreeCount[6] = 400;
 	c->smallAllocCount[67] = 2; /* 32 KiB */
 	c->pause_total_ns = 1234567;
 	c->last_gc_unix = 1764000000000000000ULL - 41000000000ULL;

@@ -1,0 +1,40 @@
+# bash completion for whyrss, made by: whyrss completion bash
+_whyrss()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= options i
+	local views="ledger memstats spans goroutines maps processes help completion man"
+	[[ $cur == = ]] && cur=
+	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case " $views " in *" ${COMP_WORDS[i]} "*) view=${COMP_WORDS[i]}; break ;; esac
+	done
+	case $prev in
+	--limit | -n) return ;;
+	--sort | -s) return ;;
+	--by) COMPREPLY=($(compgen -W "site-state state site start" -- "$cur")); return ;;
+	--cgroup) COMPREPLY=($(compgen -d -- "${cur:-/sys/fs/cgroup/}")); return ;;
+	--color) COMPREPLY=($(compgen -W "auto always never" -- "$cur")); return ;;
+	--width | -w) return ;;
+	help) COMPREPLY=($(compgen -W "$views" -- "$cur")); return ;;
+	completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$cur")); return ;;
+	esac
+	if [[ $cur == -* ]]; then
+		case $view in
+		ledger) options="--json --csv --all --pss --freeze --cgroup --color --width --verbose --help --version" ;;
+		memstats) options="--json --csv --all --freeze --cgroup --color --width --verbose --help --version" ;;
+		spans) options="--json --csv --all --limit --sort --freeze --cgroup --color --width --verbose --help --version" ;;
+		goroutines) options="--json --csv --all --limit --sort --by --freeze --cgroup --color --width --verbose --help --version" ;;
+		maps) options="--json --csv --all --limit --sort --pss --freeze --cgroup --color --width --verbose --help --version" ;;
+		processes) options="--json --csv --all --sort --color --width --help --version" ;;
+		help) options="--json --csv --all --color --width --help --version" ;;
+		completion) options="--json --csv --all --color --width --help --version" ;;
+		man) options="--json --csv --all --color --width --help --version" ;;
+		*) options="--json --csv --all --pss --freeze --cgroup --color --width --verbose --help --version" ;;
+		esac
+		COMPREPLY=($(compgen -W "$options" -- "$cur"))
+		return
+	fi
+	[[ $view ]] && views=
+	COMPREPLY=($(compgen -W "$views $("$1" processes --csv 2>/dev/null | awk -F, 'NR > 1 { if ($1 ~ /^[0-9]+$/) print $1; if ($2 ~ /^[A-Za-z0-9._-]+$/) print $2 }')" -- "$cur"))
+}
+complete -o default -F _whyrss whyrss
