@@ -36,8 +36,8 @@
 #define BLOCK_MIN ((size_t)8 << 10)
 #define BLOCK_MAX ((size_t)256 << 10)
 /* From here on a request is mapped on its own: a shared block would waste too much of its end. */
-#define LARGE ((size_t)128 << 10)
-#define HUGE_FROM   ((size_t)8 << 20) /* then huge pages are worth their rounding */
+#define LARGE	  ((size_t)128 << 10)
+#define HUGE_FROM ((size_t)8 << 20) /* then huge pages are worth their rounding */
 
 struct arena_block {
 	struct arena_block *below;

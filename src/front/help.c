@@ -196,7 +196,10 @@ void help_man(struct str *to)
 	for (unsigned i = 0; i < N_VIEWS; i++) {
 		if (VIEWS[i].flags & VIEW_HIDDEN)
 			continue;
-		str_addf(to, ".TP\n.B %s\n.I %s\n", VIEWS[i].name, VIEWS[i].args);
+		if (*VIEWS[i].args)
+			str_addf(to, ".TP\n.BI \"%s \" %s\n", VIEWS[i].name, VIEWS[i].args);
+		else
+			str_addf(to, ".TP\n.B %s\n", VIEWS[i].name);
 		roff(to, VIEWS[i].help);
 		if (*VIEWS[i].more) {
 			str_add(to, ".br\n");

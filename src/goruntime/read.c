@@ -148,12 +148,12 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 		base.os = g->t->os;
 		start_over(&r, &base);
 		at = clock_ns(CLOCK_REALTIME);
-		torn = true;
 		ok = (!(needs & NEED_PAGES) || target_scan(g->t, &ret->mem, &why)) && read_once(&r, needs, &torn, &why);
 		if (!ok && (why.kind != ERR_FAULT || tries == TRIES)) {
 			*err = why;
 			break;
 		}
+		torn |= !ok;
 	}
 	if (ok) {
 		ret->regions = r.regions->v.v;

@@ -1,4 +1,5 @@
-/* src/base: arenas and their limits, errors, text made safe, amounts and their parser, small files. */
+/* src/base: arenas and their limits, errors, text made safe, amounts and their parser, small files.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,7 +67,7 @@ static void arena_limit_is_kept(void **state)
 	arena_init(&a, 1 * MIB);
 	assert_null(arena_try(&a, 1 * MIB + 1, 1, &err));
 	assert_int_equal(err.kind, ERR_LIMIT);
-	assert_null(arena_try(&a, UINT64_MAX, 2, &err));	     /* the product overflows */
+	assert_null(arena_try(&a, UINT64_MAX, 2, &err));	 /* the product overflows */
 	assert_null(arena_try(&a, UINT64_MAX / 2 + 1, 2, &err)); /* … to exactly 0 */
 	assert_null(arena_try(&a, UINT64_MAX, 1, NULL));
 	arena_alloc(&a, 1000);
@@ -167,8 +168,10 @@ static void errors_read_from_the_outside_in(void **state)
 	(void)state;
 	assert_false(err_set(&err, ERR_FAULT, "no byte at %#x", 0x10U));
 	assert_false(err_in(&err, "%s", "mheap_"));
-	assert_false(err_in(&err, "span %d of \"%s\"", 3, err.msg)); /* an argument from the same err */
-	assert_string_equal(err.msg, "span 3 of \"mheap_: no byte at 0x10\": mheap_: no byte at 0x10");
+	assert_false(
+		err_in(&err, "span %d of \"%s\"", 3, err.msg)); /* an argument from the same err */
+	assert_string_equal(err.msg,
+			    "span 3 of \"mheap_: no byte at 0x10\": mheap_: no byte at 0x10");
 	assert_int_equal(err.kind, ERR_FAULT);
 	errno = ENOENT;
 	assert_false(err_os(&err, ERR_OS, "open %s", "/x"));
@@ -199,7 +202,8 @@ static void json_escapes_hostile_bytes(void **state)
 {
 	(void)state;
 	check_text(str_add_json, "", "\"\"");
-	check_text(str_add_json, "a\"b\\c\n\t\x01\x1f\x7f", "\"a\\\"b\\\\c\\n\\t\\u0001\\u001f\\u007f\"");
+	check_text(str_add_json, "a\"b\\c\n\t\x01\x1f\x7f",
+		   "\"a\\\"b\\\\c\\n\\t\\u0001\\u001f\\u007f\"");
 	check_text(str_add_json, "</script>&", "\"\\u003c/script>&\"");
 	check_text(str_add_json, "µ−€😀", "\"µ−€😀\"");
 	check_text(str_add_json, "\xe2\x80\xa8\xe2\x80\xa9", "\"\\u2028\\u2029\"");
@@ -219,8 +223,8 @@ static void plain_text_cannot_move_the_cursor(void **state)
 	(void)state;
 	check_text(str_add_plain, "/tmp/µ −x.go", "/tmp/µ −x.go");
 	check_text(str_add_plain, "a\x1b[2Jb\r\n\t", "a?[2Jb???");
-	check_text(str_add_plain, "\xc2\x9b[31m", "?[31m");		 /* C1 CSI in UTF-8 */
-	check_text(str_add_plain, "\x9b[31m", "?[31m");		 /* … and as a byte */
+	check_text(str_add_plain, "\xc2\x9b[31m", "?[31m");		/* C1 CSI in UTF-8 */
+	check_text(str_add_plain, "\x9b[31m", "?[31m");			/* … and as a byte */
 	check_text(str_add_plain, "a\xe2\x80\xaegpj.exe", "a?gpj.exe"); /* right-to-left override */
 	check_text(str_add_plain, "a\xe2\x81\xa6x\xe2\x81\xa9", "a?x?"); /* isolates */
 	check_text(str_add_plain, "a\xe2\x80\x8bz\xef\xbb\xbf", "a?z?"); /* zero width */

@@ -1,6 +1,7 @@
 /*
- * Recorded /proc and cgroup trees (tests/fake/proc): facts, the smaps fallback, both cgroup versions, and
- * what a reader without memory, pagemap or permission does. Nothing here looks at the running machine.
+ * Recorded /proc and cgroup trees (tests/fake/proc): facts, the smaps fallback, both cgroup
+ * versions, and what a reader without memory, pagemap or permission does. Nothing here looks at the
+ * running machine.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,7 +100,8 @@ static void mappings_keep_their_names(void **state)
 	assert_int_equal(map_find(os, 0x7f0000440000)->flags,
 			 MAP_READ | MAP_WRITE | MAP_SHARED_ | MAP_SHMEM | MAP_DELETED);
 	assert_string_equal(map_find(os, 0x7f0000440000)->path, "/memfd:ring buffer");
-	assert_int_equal(map_find(os, 0x7f0000480000)->flags, MAP_READ | MAP_WRITE | MAP_SHARED_ | MAP_SHMEM);
+	assert_int_equal(map_find(os, 0x7f0000480000)->flags,
+			 MAP_READ | MAP_WRITE | MAP_SHARED_ | MAP_SHMEM);
 	assert_true(map_find(os, 0x7f0000000000)->flags & MAP_HUGETLB);
 	assert_int_equal(map_find(os, 0x400000)->flags, MAP_READ | MAP_EXEC | MAP_FILE);
 	assert_int_equal(map_find(os, 0xffffffffff600000)->flags, MAP_EXEC | MAP_SPECIAL);
@@ -341,7 +343,8 @@ static void a_bind_mount_hides_the_path_above(void **state)
 			 m.root));
 	put(&m, "a mount/inner/memory.usage_in_bytes", "500\n");
 	put(&m, "a mount/inner/memory.limit_in_bytes", "9223372036854771712\n");
-	put(&m, "a mount/inner/memory.stat", "hierarchical_memory_limit 700\ntotal_inactive_file 100\n");
+	put(&m, "a mount/inner/memory.stat",
+	    "hierarchical_memory_limit 700\ntotal_inactive_file 100\n");
 	put(&m, "a mount/memory.usage_in_bytes", "600\n");
 	put(&m, "a mount/memory.limit_in_bytes", "800\n");
 	t = opened(&m.o, 5, &m.a);
@@ -397,7 +400,8 @@ static void what_is_not_visible_is_no_cgroup(void **state)
 	unmake(&m);
 }
 
-/* The controller is not enabled in the leaf: the ancestor that has it is charged. Odd numbers are none. */
+/* The controller is not enabled in the leaf: the ancestor that has it is charged. Odd numbers are
+ * none. */
 static void the_nearest_ancestor_with_the_controller_counts(void **state)
 {
 	struct made m = make("0::/a/b\n", "");
@@ -411,8 +415,9 @@ static void the_nearest_ancestor_with_the_controller_counts(void **state)
 	put(&m, "in/a/memory.current", "5000\n");
 	put(&m, "in/a/memory.max", "max\n");
 	put(&m, "in/a/memory.swap.max", "-1\n");
-	put(&m, "in/a/memory.stat", "inactive_file 99999999999999999999999\nanon x\nslab 1\npagetables 2\n"
-				    "kernel_stack 4\npercpu 8\n");
+	put(&m, "in/a/memory.stat",
+	    "inactive_file 99999999999999999999999\nanon x\nslab 1\npagetables 2\n"
+	    "kernel_stack 4\npercpu 8\n");
 	t = opened(&m.o, 5, &m.a);
 	c = t->os->cgroup;
 	assert_non_null(c);
@@ -473,7 +478,8 @@ static void a_reused_pid_is_noticed(void **state)
 	put(&m, "proc/5/stat", "5 (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4243 20\n");
 	assert_false(target_facts(t, &m.a, &err));
 	assert_int_equal(err.kind, ERR_GONE);
-	assert_string_equal(err.msg, "process 5 has ended, and its number was given to another one");
+	assert_string_equal(err.msg,
+			    "process 5 has ended, and its number was given to another one");
 	put(&m, "proc/5/stat", "5 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20\n");
 	assert_false(target_facts(t, &m.a, &err));
 	assert_int_equal(err.kind, ERR_GONE);
@@ -497,7 +503,8 @@ static void hostile_files_are_errors_not_crashes(void **state)
 	assert_int_equal(err.kind, ERR_FORMAT);
 	put(&m, "proc/5/maps", "1000-2000 r--p 0 00:00 0\n");
 	put(&m, "proc/5/smaps",
-	    "Rss: 12 kB\n9000-8000 x\n1000-2000 r--p 0 00:00 0\nRss: 99999999999999 kB\nSwap: 8 kB\n"
+	    "Rss: 12 kB\n9000-8000 x\n1000-2000 r--p 0 00:00 0\nRss: 99999999999999 kB\nSwap: 8 "
+	    "kB\n"
 	    "AnonHugePages: 18446744073709551615 kB\n5000-6000 r--p 0 00:00 0\nRss: 4 kB\n");
 	put(&m, "proc/5/task/xyz/syscall", "");
 	put(&m, "proc/5/task/99999999999999/syscall", "");
@@ -529,8 +536,9 @@ static void pids_of_a_cgroup(void **state)
 	assert_true(cgroup_pids(&o, "/kubepods.slice", &a, &pids, &n, &err));
 	assert_int_equal(n, 3);
 	assert_memory_equal(pids, want, sizeof(want));
-	assert_true(cgroup_pids(&o, arena_printf(&a, "%s/kubepods.slice/pod1.slice/shop.scope/below", o.cgroupfs),
-				&a, &pids, &n, &err));
+	assert_true(cgroup_pids(
+		&o, arena_printf(&a, "%s/kubepods.slice/pod1.slice/shop.scope/below", o.cgroupfs),
+		&a, &pids, &n, &err));
 	assert_int_equal(n, 1);
 	assert_int_equal(pids[0], 4721);
 	assert_false(cgroup_pids(&o, "/none", &a, &pids, &n, &err));

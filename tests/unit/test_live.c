@@ -1,7 +1,8 @@
 /*
- * The live reader against a child whose memory is known page by page: all three sources of residency
- * against the kernel's own smaps, reads that must not make the child larger, ended and forbidden
- * processes, --freeze. The child is this program again (--child), so that it shares no page with us.
+ * The live reader against a child whose memory is known page by page: all three sources of
+ * residency against the kernel's own smaps, reads that must not make the child larger, ended and
+ * forbidden processes, --freeze. The child is this program again (--child), so that it shares no
+ * page with us.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +13,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +24,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,10 +36,10 @@
 #include "target/residency.h"
 #include "target/target.h"
 
-#define PAGE 4096UL
-#define HUGE ((size_t)2 << 20)
+#define PAGE	   4096UL
+#define HUGE	   ((size_t)2 << 20)
 #define FILE_PAGES 300
-#define BIG ((size_t)64 << 20) /* mappings beyond this are a sanitizer's shadow */
+#define BIG	   ((size_t)64 << 20) /* mappings beyond this are a sanitizer's shadow */
 
 /* ---- The child ---- */
 
@@ -41,7 +47,8 @@
 struct made {
 	taddr anon;	/* 64 pages: even ones written, odd ones untouched */
 	taddr zero;	/* 32 pages, only read */
-	taddr private;	/* the file, private and writable: 0-9 read, 10-19 written, the rest untouched */
+	taddr private;	/* the file, private and writable: 0-9 read, 10-19 written, the rest
+			   untouched */
 	taddr shared;	/* the file, shared: page 100 written */
 	taddr readonly; /* the file, read-only, one page beyond its end */
 	taddr memfd;	/* 16 pages, 4 written, 4 more written through the file only */
@@ -53,7 +60,7 @@ struct made {
 	taddr counters; /* 8 of uint64_t, each counted up by a thread; the 9th by SIGRTMIN */
 };
 
-#define FILL(page) ((unsigned char)((page) * 7 + 1))
+#define FILL(page) ((unsigned char)((page)*7 + 1))
 
 static taddr child_map(size_t n, int prot, int flags, int fd)
 {
@@ -93,7 +100,8 @@ static void child_signal(int number)
 static int child_main(const char *file)
 {
 	enum { RW = PROT_READ | PROT_WRITE, ANON = MAP_PRIVATE | MAP_ANONYMOUS };
-	int fd = open(file, O_RDWR), memfd = memfd_create("ring", 0), zero = open("/dev/zero", O_RDWR);
+	int fd = open(file, O_RDWR), memfd = memfd_create("ring", 0),
+	    zero = open("/dev/zero", O_RDWR);
 	struct made m = {0};
 	char c;
 
@@ -225,7 +233,8 @@ static struct target *opened(const struct child *c, const struct live_options *o
 	struct target *t = NULL;
 	struct err err = {0};
 
-	if (!live_open(c->pid, o, &t, &err) || !target_facts(t, a, &err) || !target_scan(t, a, &err))
+	if (!live_open(c->pid, o, &t, &err) || !target_facts(t, a, &err) ||
+	    !target_scan(t, a, &err))
 		fail_msg("%s", err.msg);
 	return t;
 }
@@ -243,9 +252,9 @@ static bytes smaps(pid_t pid, taddr start, const char *key)
 	if (!file_read(AT_FDCWD, path, 1 << 26, &a, &text, NULL, &err))
 		fail_msg("%s", err.msg);
 	entry = strstr(text, head);
-	v = entry ? text_kib(entry, key, UINT64_MAX) : strncmp(text, head + 1, strlen(head + 1)) == 0 ?
-		    text_kib(text, key, UINT64_MAX) :
-		    UINT64_MAX;
+	v = entry					     ? text_kib(entry, key, UINT64_MAX)
+	    : strncmp(text, head + 1, strlen(head + 1)) == 0 ? text_kib(text, key, UINT64_MAX)
+							     : UINT64_MAX;
 	arena_free(&a);
 	return v;
 }
@@ -276,12 +285,13 @@ static struct os_facts without_shadow(const struct os_facts *os, struct arena *a
 	return some;
 }
 
-static void check_against_smaps(const struct child *c, const struct os_facts *os, const struct pages *p,
-				const char *source)
+static void check_against_smaps(const struct child *c, const struct os_facts *os,
+				const struct pages *p, const char *source)
 {
 	for (uint32_t i = 0; i < os->n_maps; i++) {
 		const struct mapping *m = &os->maps[i];
-		bytes rss = smaps(c->pid, m->start, "Rss:"), ours = pages_in(p, m->start, m->end, PAGE_RESIDENT);
+		bytes rss = smaps(c->pid, m->start, "Rss:"),
+		      ours = pages_in(p, m->start, m->end, PAGE_RESIDENT);
 
 		if (m->end - m->start <= BIG && ours != rss)
 			fail_msg("%s: %llx-%llx %s: %llu resident, the kernel says %llu", source,
@@ -374,7 +384,8 @@ static void known_pages_are_where_they_belong(void **state)
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(resident(t, m->zeros, i), i == 1);
 	assert_int_equal(pages_in(&t->os->pages, m->huge, m->huge + 4 * HUGE, PAGE_RESIDENT), HUGE);
-	assert_int_equal(pages_in(&t->os->pages, m->reserved, m->reserved + 1024 * PAGE, PAGE_RESIDENT), 0);
+	assert_int_equal(
+		pages_in(&t->os->pages, m->reserved, m->reserved + 1024 * PAGE, PAGE_RESIDENT), 0);
 	/* Flags of the mappings. */
 	assert_true(map_find(t->os, m->memfd)->flags & MAP_SHMEM);
 	assert_true(str_starts(map_find(t->os, m->memfd)->path, "/memfd:ring"));
@@ -402,7 +413,8 @@ static void check_page(struct target *t, taddr base, size_t page, unsigned char 
 	memset(b, 0x55, sizeof(b));
 	assert_int_equal(target_read(t, base + page * PAGE, b, PAGE), PAGE);
 	if (!all(b, PAGE, want))
-		fail_msg("page %zu at %#llx: %#x, not %#x", page, (unsigned long long)base, b[0], want);
+		fail_msg("page %zu at %#llx: %#x, not %#x", page, (unsigned long long)base, b[0],
+			 want);
 }
 
 static void check_contents(const struct child *c, struct target *t)
@@ -438,7 +450,8 @@ static void check_contents(const struct child *c, struct target *t)
 	assert_int_equal(target_read(t, 0, b, 1), 0);
 	assert_int_equal(target_read(t, UINT64_MAX, b, 1), 0);
 	assert_int_equal(target_read(t, UINT64_MAX - 1, b, 100), 0);
-	/* A page of the memfd that the child never touched through its mapping comes from the file. */
+	/* A page of the memfd that the child never touched through its mapping comes from the file.
+	 */
 	if (geteuid() == 0)
 		for (size_t i = 0; i < 16; i++)
 			check_page(t, m->memfd, i, i < 4 || (i >= 8 && i < 12) ? FILL(i) : 0);
@@ -497,16 +510,17 @@ static void batches_equal_single_reads(void **state)
 	struct proc_status before = status_of(c->pid), after;
 	struct mem_span *s = calloc(N, sizeof(*s));
 	unsigned char *got = calloc(N, 256), one[256];
-	const taddr bases[] = {c->m.anon, c->m.private, c->m.readonly, c->m.huge,    c->m.none,
+	const taddr bases[] = {c->m.anon, c->m.private, c->m.readonly, c->m.huge,   c->m.none,
 			       c->m.zero, c->m.memfd,	c->m.reserved, c->m.common, 0x1000};
 	unsigned seed = 5;
 	uint64_t calls;
 
 	/* Ascending runs with holes of all sizes, jumps, other mappings, faults in between. */
 	for (size_t i = 0; i < N; i++) {
-		taddr at = i && rand_r(&seed) % 8 ? s[i - 1].at + s[i - 1].n + (uint64_t)(rand_r(&seed) % 5) * 300 :
-						    bases[(size_t)rand_r(&seed) % ARRAY_LEN(bases)] +
-							    (uint64_t)rand_r(&seed) % (64 * PAGE);
+		taddr at = i && rand_r(&seed) % 8
+				   ? s[i - 1].at + s[i - 1].n + (uint64_t)(rand_r(&seed) % 5) * 300
+				   : bases[(size_t)rand_r(&seed) % ARRAY_LEN(bases)] +
+					     (uint64_t)rand_r(&seed) % (64 * PAGE);
 
 		s[i] = (struct mem_span){at, got + i * 256, (uint32_t)rand_r(&seed) % 257, 0xdead};
 	}
@@ -547,10 +561,11 @@ static void a_fault_stays_inside_its_span(void **state)
 	struct target *t = opened(c, NULL, &a);
 	struct mapping *gone = ARENA_ARRAY(&a, struct mapping, t->os->n_maps + 1);
 	unsigned char b[4][64] = {{0}};
-	struct mem_span s[4] = {{c->m.anon, b[0], 64, 0},
-				{c->m.anon + 600, b[1], 64, 0}, /* the bytes between are read, too */
-				{0x10000, b[2], 64, 0},
-				{c->m.huge, b[3], 64, 0}};
+	struct mem_span s[4] = {
+		{c->m.anon, b[0], 64, 0},
+		{c->m.anon + 600, b[1], 64, 0}, /* the bytes between are read, too */
+		{0x10000, b[2], 64, 0},
+		{c->m.huge, b[3], 64, 0}};
 
 	/* Facts that claim a resident page where nothing is. */
 	gone[0] = (struct mapping){.start = 0x10000, .end = 0x11000, .flags = MAP_READ, .path = ""};
@@ -693,7 +708,8 @@ static void facts_of_the_child(void **state)
 	for (uint32_t i = 0; i < os->n_threads; i++) {
 		assert_true(os->threads[i].on_cpu || os->threads[i].sp);
 		/* In a sanitizer's stack or in the kernel's: mapped and resident either way. */
-		on_stack += os->threads[i].sp && pages_is(&os->pages, os->threads[i].sp, PAGE_RESIDENT);
+		on_stack +=
+			os->threads[i].sp && pages_is(&os->pages, os->threads[i].sp, PAGE_RESIDENT);
 	}
 	assert_true(on_stack >= 1);
 	target_close(t);
@@ -737,7 +753,8 @@ static void freeze_stops_everything_and_lets_go(void **state)
 		assert_int_equal(t->stopped_ns, 0);
 		if (round % 2) {
 			target_thaw(t);
-			assert_true(t->stopped_ns >= 60000000 && t->stopped_ns < (int64_t)20000000000);
+			assert_true(t->stopped_ns >= 60000000 &&
+				    t->stopped_ns < (int64_t)20000000000);
 			assert_true(counts(c));
 			assert_true(target_facts(t, &a, NULL)); /* once is enough */
 			assert_true(counts(c));
@@ -895,8 +912,8 @@ static void as_nobody(pid_t pid, bool with_list, char *msg, size_t size)
 			if (process_list(NULL, &a, &rows, &count, &err))
 				for (uint32_t i = 0; i < count; i++)
 					if (rows[i].pid == pid)
-						snprintf(err.msg, sizeof(err.msg), "%s %d", rows[i].comm,
-							 rows[i].readable);
+						snprintf(err.msg, sizeof(err.msg), "%s %d",
+							 rows[i].comm, rows[i].readable);
 		} else if (live_open(pid, NULL, &t, &err)) {
 			target_close(t);
 		} else if (err.kind != ERR_PERM) {
@@ -926,7 +943,8 @@ static void refusals_say_what_would_help(void **state)
 		skip();
 	as_nobody(c->pid, false, msg, sizeof(msg));
 	snprintf(want, sizeof(want),
-		 "process %d belongs to user 0 and this is user 65534: run whyrss as that user or root, or give "
+		 "process %d belongs to user 0 and this is user 65534: run whyrss as that user or "
+		 "root, or give "
 		 "it CAP_SYS_PTRACE",
 		 c->pid);
 	assert_string_equal(msg, want);
@@ -975,17 +993,95 @@ static void the_list_shows_the_child(void **state)
 	arena_free(&a);
 }
 
-/* The same through the /proc of another mount, where only /proc/PID/mem can be trusted. */
-static void another_proc_root_reads_through_mem(void **state)
+/* Reads known memory in one long read, one short one and a batch; 0 when all of it is right. */
+static int read_all_ways(const struct child *c, bool freeze)
 {
-	const struct child *c = *state;
+	enum { LONG = 1 << 20 };
+	struct live_options o = {.freeze = freeze};
 	struct arena a = {0};
-	struct target *t = opened(c, &(struct live_options){.proc = "/proc/../proc"}, &a);
+	struct target *t;
+	unsigned char *b = malloc(LONG), few[64];
+	struct mem_span s[2] = {{c->m.huge, b, 5000, 0}, {c->m.huge + 8000, b + 5000, 5000, 0}};
+	struct err err = {0};
 
-	check_contents(c, t);
-	assert_int_equal(t->os->pages.resident, t->os->rss_kernel);
+	if (!live_open(c->pid, &o, &t, &err))
+		return 2;
+	if (!target_facts(t, &a, &err))
+		return err.kind == ERR_USAGE ? 3 : 2;
+	if (!target_scan(t, &a, &err) || t->os->pages.resident != t->os->rss_kernel)
+		return 2;
+	if (target_read(t, c->m.huge, b, LONG) != LONG || !all(b, LONG, 0xab))
+		return 4;
+	if (target_read(t, c->m.anon, few, 64) != 64 || !all(few, 64, FILL(0)))
+		return 5;
+	memset(b, 0, 10000);
+	mem_read_many(t, s, 2);
+	if (s[0].got != 5000 || s[1].got != 5000 || !all(b, 10000, 0xab))
+		return 6;
 	target_close(t);
 	arena_free(&a);
+	free(b);
+	return 0;
+}
+
+static int exit_code(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* As containers have it: process_vm_readv is forbidden, /proc/PID/mem is not. */
+static void a_seccomp_filter_leaves_proc_mem(void **state)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {ARRAY_LEN(filter), filter};
+	pid_t tool = fork();
+
+	if (tool == 0) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) ||
+		    process_vm_readv(1, NULL, 0, NULL, 0, 0) == 0)
+			_exit(9);
+		_exit(read_all_ways(*state, false));
+	}
+	assert_int_equal(exit_code(tool), 0);
+}
+
+/* A /proc whose numbers are not ours, as a host's in a container: its own files are all that is
+ * safe. */
+static void a_proc_of_another_pid_namespace_is_read_through_its_files(void **state)
+{
+	pid_t tool;
+
+	if (geteuid() != 0)
+		skip();
+	for (int freeze = 0; freeze < 2; freeze++) {
+		tool = fork();
+		if (tool == 0) {
+			pid_t inner;
+			int status;
+
+			if (unshare(CLONE_NEWPID) != 0)
+				_exit(77);
+			inner = fork();
+			if (inner == 0)
+				_exit(read_all_ways(*state, freeze));
+			_exit(waitpid(inner, &status, 0) == inner && WIFEXITED(status)
+				      ? WEXITSTATUS(status)
+				      : 1);
+		}
+		/* ptrace by number would stop a stranger: that is refused. */
+		assert_int_equal(exit_code(tool), freeze ? 3 : 0);
+	}
+	assert_true(counts(*state));
 }
 
 int main(int argc, char **argv)
@@ -1002,7 +1098,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(files_behind_mappings_open),
 		cmocka_unit_test(facts_of_the_child),
 		cmocka_unit_test(the_list_shows_the_child),
-		cmocka_unit_test(another_proc_root_reads_through_mem),
+		cmocka_unit_test(a_seccomp_filter_leaves_proc_mem),
+		cmocka_unit_test(a_proc_of_another_pid_namespace_is_read_through_its_files),
 		cmocka_unit_test(freeze_stops_everything_and_lets_go),
 		cmocka_unit_test(freeze_loses_no_signal),
 		cmocka_unit_test(a_killed_tracer_leaves_nothing_stopped),

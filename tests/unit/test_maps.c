@@ -32,11 +32,14 @@ static struct parsed parse(const char *text, const struct fs_table *fs)
 static void lines_become_mappings(void **state)
 {
 	struct parsed p = parse(
-		"555d2e4a2000-555d2e4a4000 r-xp 00002000 fe:00 247026                     /usr/bin/my prog\n"
+		"555d2e4a2000-555d2e4a4000 r-xp 00002000 fe:00 247026                     "
+		"/usr/bin/my prog\n"
 		"555d2e4a4000-555d2e4a5000 rw-p 00000000 00:00 0 \n"
 		"555d50f5b000-555d50f7c000 rw-p 00000000 00:00 0                          [heap]\n"
-		"c000000000-c004000000 ---p 00000000 00:00 0                              [anon: Go: heap]\n"
-		"7f0000000000-7f0000001000 rw-s 0001f000 103:1a 18446744073709551615      /x\\012y (deleted)\n",
+		"c000000000-c004000000 ---p 00000000 00:00 0                              [anon: "
+		"Go: heap]\n"
+		"7f0000000000-7f0000001000 rw-s 0001f000 103:1a 18446744073709551615      /x\\012y "
+		"(deleted)\n",
 		NULL);
 	const struct mapping *m = p.v;
 
@@ -109,7 +112,8 @@ static void kinds_of_memory_are_told_apart(void **state)
 	check_kind("rw-s 00000000 00:01 17", "/memfd:x (deleted)", NULL, MAP_SHMEM);
 	check_kind("rw-s 00000000 00:01 17", "/SYSV00000000 (deleted)", &fs, MAP_SHMEM);
 	check_kind("rw-s 00000000 00:01 17", "/drm mm object (deleted)", &fs, MAP_SHMEM);
-	/* A memfd on huge pages has another device than the others; a real file of that name any other. */
+	/* A memfd on huge pages has another device than the others; a real file of that name any
+	 * other. */
 	check_kind("rw-s 00000000 00:10 17", "/memfd:x (deleted)", &fs, MAP_HUGETLB);
 	check_kind("rw-s 00000000 fe:00 17", "/memfd:x (deleted)", &fs, MAP_FILE);
 	check_kind("rw-s 00000000 fe:00 17", "/memfd:x", &fs, MAP_FILE);
@@ -126,9 +130,10 @@ static void kinds_of_memory_are_told_apart(void **state)
 
 static void bytes_of_a_name_stay_as_they_are(void **state)
 {
-	struct parsed p = parse("1000-2000 r--p 00000000 fe:00 1   /\x1b[2J\xff\xfe  \xe2\x80\xae \t x\n"
-				"2000-3000 r--p 00000000 fe:00 1   /\x1b[2J\xff\xfe  \xe2\x80\xae \t x",
-				NULL);
+	struct parsed p =
+		parse("1000-2000 r--p 00000000 fe:00 1   /\x1b[2J\xff\xfe  \xe2\x80\xae \t x\n"
+		      "2000-3000 r--p 00000000 fe:00 1   /\x1b[2J\xff\xfe  \xe2\x80\xae \t x",
+		      NULL);
 
 	(void)state;
 	assert_true(p.ok);
@@ -233,10 +238,11 @@ static void limits_hold(void **state)
 /* Damaged copies of a good text: whatever is accepted is ascending and page-aligned. */
 static void damaged_text_never_breaks_the_order(void **state)
 {
-	static const char good[] = "1000-3000 r--p 00000000 fe:00 1   /a b\n"
-				   "3000-5000 rw-p 00001000 fe:00 1   /a (deleted)\n"
-				   "c000000000-c004000000 rw-p 0000 00:00 0 [anon: Go: heap]\n"
-				   "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]\n";
+	static const char good[] =
+		"1000-3000 r--p 00000000 fe:00 1   /a b\n"
+		"3000-5000 rw-p 00001000 fe:00 1   /a (deleted)\n"
+		"c000000000-c004000000 rw-p 0000 00:00 0 [anon: Go: heap]\n"
+		"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]\n";
 	unsigned seed = 99, accepted = 0;
 
 	(void)state;
@@ -247,7 +253,8 @@ static void damaged_text_never_breaks_the_order(void **state)
 		memcpy(text, good, sizeof(good));
 		for (int i = rand_r(&seed) % 3; i >= 0; i--)
 			text[(size_t)rand_r(&seed) % (sizeof(text) - 1)] =
-				rand_r(&seed) % 3 ? "0f- \n:rp/[]x"[rand_r(&seed) % 12] : (char)rand_r(&seed);
+				rand_r(&seed) % 3 ? "0f- \n:rp/[]x"[rand_r(&seed) % 12]
+						  : (char)rand_r(&seed);
 		p = (struct parsed){0};
 		p.ok = maps_parse(text, sizeof(text) - 1, NULL, &p.a, &p.v, &p.n, &p.err);
 		accepted += p.ok;
@@ -264,7 +271,9 @@ static void damaged_text_never_breaks_the_order(void **state)
 
 static void mappings_are_found(void **state)
 {
-	struct parsed p = parse("1000-3000 r--p 0 00:00 0\n3000-4000 r--p 0 00:00 0\n8000-9000 r--p 0 00:00 0\n", NULL);
+	struct parsed p = parse(
+		"1000-3000 r--p 0 00:00 0\n3000-4000 r--p 0 00:00 0\n8000-9000 r--p 0 00:00 0\n",
+		NULL);
 	struct os_facts os = {.maps = p.v, .n_maps = p.n};
 
 	(void)state;
@@ -293,7 +302,9 @@ static void stat_survives_any_name(void **state)
 	assert_int_equal(st.state, 'R');
 	assert_int_equal(st.start_ticks, 4242);
 	assert_false(st.kernel_thread);
-	assert_true(proc_stat_parse("2 (kthreadd) S 0 0 0 0 -1 2129984 7 8 9 10 11 12 13 14 15 16 17 18 4242 20\n", &st));
+	assert_true(proc_stat_parse(
+		"2 (kthreadd) S 0 0 0 0 -1 2129984 7 8 9 10 11 12 13 14 15 16 17 18 4242 20\n",
+		&st));
 	assert_true(st.kernel_thread);
 	str_free(&text);
 	str_addf(&text, "17 (%0100d) Z%s\n", 7, fields);

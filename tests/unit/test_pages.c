@@ -1,4 +1,5 @@
-/* src/target/pages.c: the sparse set against a naive bitmap, at chunk borders and at both ends of memory. */
+/* src/target/pages.c: the sparse set against a naive bitmap, at chunk borders and at both ends of
+ * memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -137,7 +138,8 @@ static void chunks_are_found_and_sorted(void **state)
 		taddr at = (i * 617 % 1000 * 2 + 1) << PAGES_CHUNK_SHIFT;
 
 		assert_true(pages_set(&p, at, at + OS_PAGE, PAGE_RESIDENT, NULL));
-		assert_true(pages_set(&p, at, at + OS_PAGE, PAGE_RESIDENT, NULL)); /* twice is once */
+		assert_true(
+			pages_set(&p, at, at + OS_PAGE, PAGE_RESIDENT, NULL)); /* twice is once */
 	}
 	pages_close(&p);
 	assert_int_equal(p.n, 1000);
@@ -167,7 +169,8 @@ static void a_full_arena_is_an_error(void **state)
 	arena_free(&a);
 }
 
-/* A million questions, as the ledger asks about the spans of a 6 GiB heap. Loose: also runs under sanitizers. */
+/* A million questions, as the ledger asks about the spans of a 6 GiB heap. Loose: also runs under
+ * sanitizers. */
 static void a_million_questions_are_quick(void **state)
 {
 	struct arena a;
