@@ -1,6 +1,6 @@
 /*
- * Everything that describes the command line is made here from options.def and views.def, so that it cannot be out
- * of step with the parser. Pure: writes into strings.
+ * Everything that describes the command line is made here from options.def and views.def, so that
+ * it cannot be out of step with the parser. Pure: writes into strings.
  */
 #include "front/help.h"
 
@@ -12,7 +12,8 @@
 #define WHAT "why RSS of a Go process is bigger than its heap profile"
 
 static const char TARGET_IS[] =
-	"TARGET is a PID, or a process name when only one Go process has it. The process needs no preparation: it is never "
+	"TARGET is a PID, or a process name when only one Go process has it. The process needs no "
+	"preparation: it is never "
 	"written to, never stopped (but with --freeze), and never made larger.";
 
 static const struct {
@@ -36,7 +37,8 @@ static const struct {
 
 static const char *option_label(struct arena *a, const struct option_info *o)
 {
-	return arena_printf(a, "%s--%s%s%s", o->letter ? arena_printf(a, "-%c, ", o->letter) : "    ", o->name,
+	return arena_printf(a, "%s--%s%s%s",
+			    o->letter ? arena_printf(a, "-%c, ", o->letter) : "    ", o->name,
 			    *o->arg ? "=" : "", o->arg);
 }
 
@@ -47,10 +49,8 @@ static const char *option_help(struct arena *a, const struct option_info *o)
 
 enum { COL_NAME, COL_HELP, COL_VIEWS, COL_LABEL, COL_TEXT };
 static const struct column COLUMNS[] = {
-	[COL_NAME] = {"name", NULL, COLUMN_TEXT, 0},
-	[COL_HELP] = {"help", NULL, COLUMN_TEXT, 0},
-	[COL_VIEWS] = {"views", NULL, COLUMN_TEXT, 0},
-	[COL_LABEL] = {NULL, "", COLUMN_TEXT, 0},
+	[COL_NAME] = {"name", NULL, COLUMN_TEXT, 0},   [COL_HELP] = {"help", NULL, COLUMN_TEXT, 0},
+	[COL_VIEWS] = {"views", NULL, COLUMN_TEXT, 0}, [COL_LABEL] = {NULL, "", COLUMN_TEXT, 0},
 	[COL_TEXT] = {NULL, "", COLUMN_PROSE, 0},
 };
 
@@ -63,8 +63,8 @@ static struct table *help_table(struct arena *a, const char *title)
 	return t;
 }
 
-static void add(struct arena *a, struct table *t, const char *name, const char *label, const char *help,
-		const char *views)
+static void add(struct arena *a, struct table *t, const char *name, const char *label,
+		const char *help, const char *views)
 {
 	struct row *r = table_row(a, t, 0);
 
@@ -97,7 +97,8 @@ static struct table *option_table(struct arena *a, const struct view *view)
 
 static void help_all(struct arena *a, struct report *r)
 {
-	struct table *views = help_table(a, "views (ledger when none is named)"), *more = help_table(a, "examples");
+	struct table *views = help_table(a, "views (ledger when none is named)"),
+		     *more = help_table(a, "examples");
 	struct table *exits = help_table(a, "exit codes");
 	struct block *b;
 
@@ -105,13 +106,15 @@ static void help_all(struct arena *a, struct report *r)
 	(void)b;
 	report_block(r, BLOCK_GAP, NULL);
 	report_block(r, BLOCK_TEXT, "usage: whyrss [VIEW] TARGET [options]");
-	report_block(r, BLOCK_TEXT, "       whyrss                            the Go processes that may be read");
+	report_block(r, BLOCK_TEXT,
+		     "       whyrss                            the Go processes that may be read");
 	report_block(r, BLOCK_GAP, NULL);
 	report_block(r, BLOCK_TEXT, TARGET_IS);
 	for (unsigned i = 0; i < N_VIEWS; i++)
 		if (!(VIEWS[i].flags & VIEW_HIDDEN))
-			add(a, views, VIEWS[i].name, arena_printf(a, "%s %s", VIEWS[i].name, VIEWS[i].args),
-			    VIEWS[i].help, NULL);
+			add(a, views, VIEWS[i].name,
+			    arena_printf(a, "%s %s", VIEWS[i].name, VIEWS[i].args), VIEWS[i].help,
+			    NULL);
 	put_table(r, "views", views);
 	put_table(r, "options", option_table(a, NULL));
 	for (size_t i = 0; i < ARRAY_LEN(EXAMPLES); i++)
@@ -133,7 +136,8 @@ void help_report(struct arena *a, const struct view *view, struct report *ret)
 	report_put(ret, "view", value_str(view->name));
 	report_block(ret, BLOCK_GAP, NULL);
 	report_block(ret, BLOCK_TEXT,
-		     arena_printf(a, "usage: whyrss %s%s%s [options]", view->name, *view->args ? " " : "", view->args));
+		     arena_printf(a, "usage: whyrss %s%s%s [options]", view->name,
+				  *view->args ? " " : "", view->args));
 	if (*view->more) {
 		report_block(ret, BLOCK_GAP, NULL);
 		report_block(ret, BLOCK_TEXT, view->more);
@@ -176,7 +180,7 @@ static void roff_option(struct str *to, const struct option_info *o)
 		str_add(to, "One of ");
 		roff(to, o->choices);
 	}
-	if (strcmp(o->views, "*") && strcmp(o->views, "@")) {
+	if (strcmp(o->views, "*") != 0 && strcmp(o->views, "@") != 0) {
 		str_add(to, "Goes with ");
 		roff(to, o->views);
 	}
@@ -187,12 +191,16 @@ void help_man(struct str *to)
 	str_add(to, ".\\\" Made by whyrss man from options.def and views.def: do not edit.\n");
 	str_add(to, ".TH WHYRSS 1 \"\" \"whyrss " WHYRSS_VERSION "\" \"User Commands\"\n");
 	str_add(to, ".SH NAME\nwhyrss \\- " WHAT "\n");
-	str_add(to, ".SH SYNOPSIS\n.B whyrss\n.RI [ VIEW ]\n.I TARGET\n.RI [ options ]\n.br\n.B whyrss\n");
-	str_add(to, ".SH DESCRIPTION\nReads a running Go process from outside, counts which of its pages are in memory, and "
-		    "tells what each is for: a bridge that adds up from the heap profile's inuse_space to RSS, the causes "
+	str_add(to, ".SH SYNOPSIS\n.B whyrss\n.RI [ VIEW ]\n.I TARGET\n.RI [ options ]\n.br\n.B "
+		    "whyrss\n");
+	str_add(to, ".SH DESCRIPTION\nReads a running Go process from outside, counts which of its "
+		    "pages are in memory, and "
+		    "tells what each is for: a bridge that adds up from the heap profile's "
+		    "inuse_space to RSS, the causes "
 		    "of the difference, and what can be done about each.\n.PP\n");
 	roff(to, TARGET_IS);
-	str_add(to, ".PP\nWithout arguments it lists the Go processes that may be read.\n.SH VIEWS\n");
+	str_add(to,
+		".PP\nWithout arguments it lists the Go processes that may be read.\n.SH VIEWS\n");
 	for (unsigned i = 0; i < N_VIEWS; i++) {
 		if (VIEWS[i].flags & VIEW_HIDDEN)
 			continue;
@@ -214,8 +222,10 @@ void help_man(struct str *to)
 		str_addf(to, ".TP\n.B %s\n", EXITS[i].code);
 		roff(to, EXITS[i].means);
 	}
-	str_add(to, ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nWhen set to anything, no colours unless \\-\\-color=always.\n"
-		    ".TP\n.BR LC_ALL \", \" LC_CTYPE \", \" LANG\nA locale that is not UTF\\-8 gets bars and dots in ASCII.\n");
+	str_add(to, ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nWhen set to anything, no colours unless "
+		    "\\-\\-color=always.\n"
+		    ".TP\n.BR LC_ALL \", \" LC_CTYPE \", \" LANG\nA locale that is not UTF\\-8 "
+		    "gets bars and dots in ASCII.\n");
 	str_add(to, ".SH EXAMPLES\n");
 	for (size_t i = 0; i < ARRAY_LEN(EXAMPLES); i++) {
 		str_add(to, ".TP\n.B ");
@@ -256,22 +266,24 @@ static void add_choice_word(void *ctx, const char *word, size_t n)
 }
 
 /*
- * Names of processes are foreign, and compgen -W expands what it is given: only PIDs and names of plain characters
- * are offered.
+ * Names of processes are foreign, and compgen -W expands what it is given: only PIDs and names of
+ * plain characters are offered.
  */
 #define TARGET_WORDS                                                                               \
-	" processes --csv 2>/dev/null | awk -F, 'NR > 1 { if ($1 ~ /^[0-9]+$/) print $1; "           \
+	" processes --csv 2>/dev/null | awk -F, 'NR > 1 { if ($1 ~ /^[0-9]+$/) print $1; "         \
 	"if ($2 ~ /^[A-Za-z0-9._-]+$/) print $2 }'"
 
 static void bash(struct str *to)
 {
 	str_add(to, "# bash completion for whyrss, made by: whyrss completion bash\n_whyrss()\n{\n"
-		    "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= options i\n\tlocal views=\"");
+		    "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= "
+		    "options i\n\tlocal views=\"");
 	add_words(to, 0, " ");
 	str_add(to, "\"\n\t[[ $cur == = ]] && cur=\n"
 		    "\t[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}\n"
 		    "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-		    "\t\tcase \" $views \" in *\" ${COMP_WORDS[i]} \"*) view=${COMP_WORDS[i]}; break ;; esac\n\tdone\n"
+		    "\t\tcase \" $views \" in *\" ${COMP_WORDS[i]} \"*) view=${COMP_WORDS[i]}; "
+		    "break ;; esac\n\tdone\n"
 		    "\tcase $prev in\n");
 	for (unsigned i = 0; i < N_OPTIONS; i++) {
 		const struct option_info *o = &OPTIONS[i];
@@ -292,7 +304,8 @@ static void bash(struct str *to)
 		str_add(to, "return ;;\n");
 	}
 	str_add(to, "\thelp) COMPREPLY=($(compgen -W \"$views\" -- \"$cur\")); return ;;\n"
-		    "\tcompletion) COMPREPLY=($(compgen -W \"bash zsh fish\" -- \"$cur\")); return ;;\n\tesac\n"
+		    "\tcompletion) COMPREPLY=($(compgen -W \"bash zsh fish\" -- \"$cur\")); return "
+		    ";;\n\tesac\n"
 		    "\tif [[ $cur == -* ]]; then\n\t\tcase $view in\n");
 	for (unsigned i = 0; i < N_VIEWS; i++) {
 		if (VIEWS[i].flags & VIEW_HIDDEN)
@@ -303,10 +316,12 @@ static void bash(struct str *to)
 	}
 	str_add(to, "\t\t*) options=\"");
 	add_option_words(to, &VIEWS[VIEW_ID_LEDGER]);
-	str_add(to, "\" ;;\n\t\tesac\n\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n\t\treturn\n\tfi\n"
-		    "\t[[ $view ]] && views=\n"
-		    "\tCOMPREPLY=($(compgen -W \"$views $(\"$1\"" TARGET_WORDS ")\" -- \"$cur\"))\n}\n"
-		    "complete -o default -F _whyrss whyrss\n");
+	str_add(to,
+		"\" ;;\n\t\tesac\n\t\tCOMPREPLY=($(compgen -W \"$options\" -- "
+		"\"$cur\"))\n\t\treturn\n\tfi\n"
+		"\t[[ $view ]] && views=\n"
+		"\tCOMPREPLY=($(compgen -W \"$views $(\"$1\"" TARGET_WORDS ")\" -- \"$cur\"))\n}\n"
+		"complete -o default -F _whyrss whyrss\n");
 }
 
 /* Inside single quotes of a shell; zsh's _arguments also wants brackets and colons escaped. */
@@ -324,7 +339,8 @@ static void quoted(struct str *to, const char *s, const char *escape)
 
 static void zsh(struct str *to)
 {
-	str_add(to, "#compdef whyrss\n# zsh completion for whyrss, made by: whyrss completion zsh\n_whyrss_first() {\n"
+	str_add(to, "#compdef whyrss\n# zsh completion for whyrss, made by: whyrss completion "
+		    "zsh\n_whyrss_first() {\n"
 		    "\tlocal -a views\n\tviews=(\n");
 	for (unsigned i = 0; i < N_VIEWS; i++) {
 		if (VIEWS[i].flags & VIEW_HIDDEN)
@@ -333,15 +349,18 @@ static void zsh(struct str *to)
 		quoted(to, VIEWS[i].help, "\\");
 		str_add(to, "'\n");
 	}
-	str_add(to, "\t)\n\t_describe -t views view views\n\t_whyrss_target\n}\n"
-		    "_whyrss_target() {\n\tlocal -a targets\n\ttargets=(${(f)\"$(whyrss" TARGET_WORDS ")\"})\n"
-		    "\t_describe -t targets target targets\n\t_files\n}\n_whyrss() {\n\t_arguments \\\n");
+	str_add(to,
+		"\t)\n\t_describe -t views view views\n\t_whyrss_target\n}\n"
+		"_whyrss_target() {\n\tlocal -a targets\n\ttargets=(${(f)\"$(whyrss" TARGET_WORDS
+		")\"})\n"
+		"\t_describe -t targets target targets\n\t_files\n}\n_whyrss() {\n\t_arguments "
+		"\\\n");
 	for (unsigned i = 0; i < N_OPTIONS; i++) {
 		const struct option_info *o = &OPTIONS[i];
 
 		if (o->letter)
-			str_addf(to, "\t\t'(-%c --%s)'{-%c%s,--%s%s}'[", o->letter, o->name, o->letter,
-				 *o->arg ? "+" : "", o->name, *o->arg ? "=" : "");
+			str_addf(to, "\t\t'(-%c --%s)'{-%c%s,--%s%s}'[", o->letter, o->name,
+				 o->letter, *o->arg ? "+" : "", o->name, *o->arg ? "=" : "");
 		else
 			str_addf(to, "\t\t'--%s%s[", o->name, *o->arg ? "=" : "");
 		quoted(to, o->help, "[]:\\");
@@ -364,14 +383,16 @@ static void zsh(struct str *to)
 
 static void fish(struct str *to)
 {
-	str_add(to, "# fish completion for whyrss, made by: whyrss completion fish\n"
-		    "complete -c whyrss -f\n"
-		    "complete -c whyrss -a '(whyrss processes --csv 2>/dev/null | string replace -rf "
-		    "\"^([0-9]+),([^,]*),.*\" \"\\$1\\t\\$2\")'\n");
+	str_add(to,
+		"# fish completion for whyrss, made by: whyrss completion fish\n"
+		"complete -c whyrss -f\n"
+		"complete -c whyrss -a '(whyrss processes --csv 2>/dev/null | string replace -rf "
+		"\"^([0-9]+),([^,]*),.*\" \"\\$1\\t\\$2\")'\n");
 	for (unsigned i = 0; i < N_VIEWS; i++) {
 		if (VIEWS[i].flags & VIEW_HIDDEN)
 			continue;
-		str_addf(to, "complete -c whyrss -n __fish_use_subcommand -a %s -d '", VIEWS[i].name);
+		str_addf(to, "complete -c whyrss -n __fish_use_subcommand -a %s -d '",
+			 VIEWS[i].name);
 		quoted(to, VIEWS[i].help, "\\");
 		str_add(to, "'\n");
 	}
@@ -392,7 +413,8 @@ static void fish(struct str *to)
 		quoted(to, o->help, "\\");
 		str_add(to, "'\n");
 	}
-	str_add(to, "complete -c whyrss -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
+	str_add(to, "complete -c whyrss -n '__fish_seen_subcommand_from completion' -a 'bash zsh "
+		    "fish'\n"
 		    "complete -c whyrss -n '__fish_seen_subcommand_from help' -a '");
 	add_words(to, 0, " ");
 	str_add(to, "'\n");
@@ -406,7 +428,7 @@ bool help_completion(struct str *to, const char *shell)
 	} shells[] = {{"bash", bash}, {"zsh", zsh}, {"fish", fish}};
 
 	for (size_t i = 0; i < ARRAY_LEN(shells); i++) {
-		if (strcmp(shells[i].name, shell))
+		if (strcmp(shells[i].name, shell) != 0)
 			continue;
 		shells[i].write(to);
 		return true;
@@ -449,14 +471,18 @@ static void reference_command_line(struct str *to)
 	str_add(to, "\n\n## Views\n\n| view | answers |\n| --- | --- |\n");
 	for (unsigned i = 0; i < N_VIEWS; i++)
 		if (!(VIEWS[i].flags & VIEW_HIDDEN))
-			ROW(to, arena_printf(&a, "`%s%s%s`", VIEWS[i].name, *VIEWS[i].args ? " " : "", VIEWS[i].args),
-			    arena_printf(&a, "%s%s%s", VIEWS[i].help, *VIEWS[i].more ? ". " : "", VIEWS[i].more));
+			ROW(to,
+			    arena_printf(&a, "`%s%s%s`", VIEWS[i].name, *VIEWS[i].args ? " " : "",
+					 VIEWS[i].args),
+			    arena_printf(&a, "%s%s%s", VIEWS[i].help, *VIEWS[i].more ? ". " : "",
+					 VIEWS[i].more));
 	str_add(to, "\n## Options\n\n| option | does | goes with |\n| --- | --- | --- |\n");
 	for (unsigned i = 0; i < N_OPTIONS; i++) {
 		const struct option_info *o = &OPTIONS[i];
 
 		ROW(to,
-		    arena_printf(&a, "%s`--%s%s%s`", o->letter ? arena_printf(&a, "`-%c`, ", o->letter) : "", o->name,
+		    arena_printf(&a, "%s`--%s%s%s`",
+				 o->letter ? arena_printf(&a, "`-%c`, ", o->letter) : "", o->name,
 				 *o->arg ? "=" : "", o->arg),
 		    option_help(&a, o),
 		    !strcmp(o->views, "*")   ? "everything"
@@ -471,7 +497,8 @@ static void reference_command_line(struct str *to)
 
 static void reference_ledger(struct str *to)
 {
-	str_add(to, "# Ledger\n\n## Lines\n\nEvery resident page is on one line; the lines add up to RSS.\n\n"
+	str_add(to, "# Ledger\n\n## Lines\n\nEvery resident page is on one line; the lines add up "
+		    "to RSS.\n\n"
 		    "| line | what | why | row of the bridge |\n| --- | --- | --- | --- |\n");
 	for (unsigned i = 0; i < N_LINES; i++)
 		ROW(to, LINES[i].id, LINES[i].title, LINES[i].why, BRIDGE_INFO[LINES[i].bridge].id);
@@ -494,8 +521,10 @@ static void reference_memstats(struct str *to)
 #include "view/memstats.def"
 #undef MEMSTAT
 #undef MEMSTAT_ARRAY
-	str_add(to, "\n`PauseNs`, `PauseEnd` (256 each, a ring) and `BySize` (61) are in the JSON only.\n\n"
-		    "## runtime/metrics\n\nUnder `metrics`, each with its value or null where it cannot be known:\n\n");
+	str_add(to, "\n`PauseNs`, `PauseEnd` (256 each, a ring) and `BySize` (61) are in the JSON "
+		    "only.\n\n"
+		    "## runtime/metrics\n\nUnder `metrics`, each with its value or null where it "
+		    "cannot be known:\n\n");
 #define METRIC(name, value) str_add(to, "- `" name "`\n");
 #include "view/gometrics.def"
 #undef METRIC
@@ -506,11 +535,12 @@ bool help_reference(struct str *to, const char *part)
 	static const struct {
 		const char *name;
 		void (*write)(struct str *to);
-	} parts[] = {
-		{"command-line", reference_command_line}, {"ledger", reference_ledger}, {"memstats", reference_memstats}};
+	} parts[] = {{"command-line", reference_command_line},
+		     {"ledger", reference_ledger},
+		     {"memstats", reference_memstats}};
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		if (strcmp(parts[i].name, part))
+		if (strcmp(parts[i].name, part) != 0)
 			continue;
 		str_add(to, "<!-- Made by tools/gen-docs.sh from the tables: do not edit. -->\n");
 		parts[i].write(to);

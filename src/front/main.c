@@ -1,6 +1,6 @@
 /*
- * The program's entry: looks at where the output goes, has the request run, writes what came back. Nothing else in
- * this program prints or exits.
+ * The program's entry: looks at where the output goes, has the request run, writes what came back.
+ * Nothing else in this program prints or exits.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,9 @@ static const char *env(const char *name)
 
 static struct outlet outlet_look(void)
 {
-	struct outlet o = {.terminal = isatty(STDOUT_FILENO) == 1, .term = env("TERM"), .no_color = env("NO_COLOR") != NULL};
+	struct outlet o = {.terminal = isatty(STDOUT_FILENO) == 1,
+			   .term = env("TERM"),
+			   .no_color = env("NO_COLOR") != NULL};
 	struct winsize w;
 
 	o.locale = env("LC_ALL");

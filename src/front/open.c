@@ -1,6 +1,6 @@
 /*
- * Which process is meant. Go processes are told by the build information in their executables, which costs one open
- * and a few reads each; nothing of a process itself is read here.
+ * Which process is meant. Go processes are told by the build information in their executables,
+ * which costs one open and a few reads each; nothing of a process itself is read here.
  */
 #include "front/open.h"
 
@@ -98,7 +98,8 @@ bool go_processes(struct arena *a, struct go_processes *ret, struct err *err)
 		*VEC_PUSH(a, &items) = (struct process_item){
 			.pid = rows[i].pid,
 			.uid = rows[i].uid,
-			.program = *rows[i].exe ? base_name(rows[i].exe) : arena_strdup(a, rows[i].comm),
+			.program = *rows[i].exe ? base_name(rows[i].exe)
+						: arena_strdup(a, rows[i].comm),
 			.comm = arena_strdup(a, rows[i].comm),
 			.exe = rows[i].exe,
 			.go = k->version,
@@ -117,7 +118,8 @@ static const char *file_kind(const char *path)
 	unsigned char head[20] = {0};
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || read(fd, head, sizeof(head)) < 4)
+	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
+	    read(fd, head, sizeof(head)) < 4)
 		return NULL;
 	if (str_ends(path, ".whyrss"))
 		return "a capture";
@@ -133,18 +135,25 @@ static bool not_a_process(const char *word, struct err *err)
 	const char *kind;
 
 	if (str_starts(word, "http://") || str_starts(word, "https://"))
-		return err_set(err, ERR_FORMAT, "%.120s: a URL, which this version does not fetch yet; name a "
-						"running process", word);
+		return err_set(err, ERR_FORMAT,
+			       "%.120s: a URL, which this version does not fetch yet; name a "
+			       "running process",
+			       word);
 	kind = file_kind(word);
 	if (!kind)
 		return true;
 	if (!strcmp(kind, "a program"))
-		return err_set(err, ERR_FORMAT, "%.120s: a program, not a process; start it, or give the PID of one "
-						"that runs it", word);
+		return err_set(err, ERR_FORMAT,
+			       "%.120s: a program, not a process; start it, or give the PID of one "
+			       "that runs it",
+			       word);
 	if (!strcmp(kind, "a file"))
-		return err_set(err, ERR_FORMAT, "%.120s: a file that is no core, capture or profile; name a running "
-						"process", word);
-	return err_set(err, ERR_FORMAT, "%.120s: %s, which this version does not read yet; name a running process",
+		return err_set(err, ERR_FORMAT,
+			       "%.120s: a file that is no core, capture or profile; name a running "
+			       "process",
+			       word);
+	return err_set(err, ERR_FORMAT,
+		       "%.120s: %s, which this version does not read yet; name a running process",
 		       word, kind);
 }
 
@@ -160,7 +169,7 @@ static bool find_name(const char *name, struct arena *a, int *ret, struct err *e
 	for (uint32_t i = 0; i < all.n; i++) {
 		const struct process_item *p = &all.v[i];
 
-		if (strcmp(p->program, name) && strcmp(p->comm, name))
+		if (strcmp(p->program, name) != 0 && strcmp(p->comm, name) != 0)
 			continue;
 		*ret = p->pid;
 		if (n < SHOWN_PIDS)
@@ -171,10 +180,12 @@ static bool find_name(const char *name, struct arena *a, int *ret, struct err *e
 	}
 	ok = n == 1;
 	if (n > 1)
-		err_set(err, ERR_NOT_GO, "%.60s: %u Go processes have this name; give one of the PIDs %s", name, n,
+		err_set(err, ERR_NOT_GO,
+			"%.60s: %u Go processes have this name; give one of the PIDs %s", name, n,
 			pids.s);
 	else if (n == 0)
-		err_set(err, ERR_NOT_GO, "%.60s: no Go process has this name%s; whyrss alone lists them", name,
+		err_set(err, ERR_NOT_GO,
+			"%.60s: no Go process has this name%s; whyrss alone lists them", name,
 			all.hidden ? " among those that this user may look at" : "");
 	str_free(&pids);
 	return ok;
@@ -187,17 +198,22 @@ bool target_find(const char *word, struct arena *a, int *ret_pid, struct err *er
 
 	if (*word >= '0' && *word <= '9' && str_u64(&at, false, &pid) && !*at) {
 		if (pid == 0 || pid > INT_MAX)
-			return err_set(err, ERR_GONE, "%.30s: not a PID; whyrss alone lists the Go processes", word);
+			return err_set(err, ERR_GONE,
+				       "%.30s: not a PID; whyrss alone lists the Go processes",
+				       word);
 		*ret_pid = (int)pid;
 		return true;
 	}
 	if (strchr(word, '/')) {
 		if (!not_a_process(word, err))
 			return false;
-		return err_set(err, ERR_FORMAT, "%.120s: no such file, and a process is named without its path", word);
+		return err_set(err, ERR_FORMAT,
+			       "%.120s: no such file, and a process is named without its path",
+			       word);
 	}
 	if (find_name(word, a, ret_pid, err))
 		return true;
-	(void)not_a_process(word, err); /* perhaps a file in this folder: then that is the better reason */
+	(void)not_a_process(
+		word, err); /* perhaps a file in this folder: then that is the better reason */
 	return false;
 }

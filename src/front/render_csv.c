@@ -1,6 +1,6 @@
 /*
- * The main table of a report for spreadsheets and awk: amounts in bytes and nanoseconds as in the JSON, lists inside
- * a cell as JSON.
+ * The main table of a report for spreadsheets and awk: amounts in bytes and nanoseconds as in the
+ * JSON, lists inside a cell as JSON.
  */
 #include <string.h>
 

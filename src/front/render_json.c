@@ -1,6 +1,7 @@
 /*
- * JSON as a script wants it: whole numbers in full, other numbers in the shortest form that reads back as the same
- * double, NaN and infinities as null, members in the order in which the view put them.
+ * JSON as a script wants it: whole numbers in full, other numbers in the shortest form that reads
+ * back as the same double, NaN and infinities as null, members in the order in which the view put
+ * them.
  */
 #include <math.h>
 #include <stdio.h>

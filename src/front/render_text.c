@@ -1,6 +1,7 @@
 /*
- * Reports for people, in as many columns as there are. A table's cells are first made into safe text, then the
- * columns get their widths: what is least needed goes, prose wraps, names are cut, and a bar takes what is left.
+ * Reports for people, in as many columns as there are. A table's cells are first made into safe
+ * text, then the columns get their widths: what is least needed goes, prose wraps, names are cut,
+ * and a bar takes what is left.
  */
 #include <math.h>
 #include <string.h>
@@ -8,15 +9,15 @@
 #include "base/unit.h"
 #include "front/render.h"
 
-#define INDENT	 2U
-#define GAP	 2U
-#define BAR_MIN	 8U
-#define BAR_MAX	 50U
-#define NAME_MIN 24U
+#define INDENT	  2U
+#define GAP	  2U
+#define BAR_MIN	  8U
+#define BAR_MAX	  50U
+#define NAME_MIN  24U
 #define PROSE_MIN 20U
-#define ELLIPSIS "\xe2\x80\xa6"
-#define MINUS	 "\xe2\x88\x92"
-#define DOT	 "\xc2\xb7"
+#define ELLIPSIS  "\xe2\x80\xa6"
+#define MINUS	  "\xe2\x88\x92"
+#define DOT	  "\xc2\xb7"
 
 enum ink { INK_PLAIN, INK_BOLD, INK_DIM, INK_BAR, INK_LESS, INK_WARN };
 static const char *const INKS[] = {"", "\033[1m", "\033[2m", "\033[36m", "\033[35m", "\033[33m"};
@@ -67,7 +68,8 @@ static const char *skip(const char *s, size_t n)
 	return s;
 }
 
-/* Bytes of s that make one line of at most `width` columns, broken at a space where there is one. */
+/* Bytes of s that make one line of at most `width` columns, broken at a space where there is one.
+ */
 static size_t line_length(const char *s, uint32_t width, bool cut)
 {
 	const char *end = skip(s, width), *at = end;
@@ -83,7 +85,8 @@ static size_t line_length(const char *s, uint32_t width, bool cut)
 	return strcspn(s, " "); /* a word that is longer than the line: kept whole */
 }
 
-/* Wraps safe text at `width` columns, with `hang` spaces before every line but the first. Ends with a newline. */
+/* Wraps safe text at `width` columns, with `hang` spaces before every line but the first. Ends with
+ * a newline. */
 static void wrap(struct str *to, const char *text, uint32_t width, uint32_t hang)
 {
 	uint32_t room = width > hang + 20 ? width - hang : 20;
@@ -155,7 +158,11 @@ static const char *percent(struct arena *a, double share)
 
 static const char *histogram(struct arena *a, const struct value *v)
 {
-	char *text = arena_alloc(a, (size_t)value_count(v) * 3 + 1), *at = text;
+	static const char *const blocks[] = {"\xe2\x96\x81", "\xe2\x96\x82", "\xe2\x96\x83",
+					     "\xe2\x96\x84", "\xe2\x96\x85", "\xe2\x96\x86",
+					     "\xe2\x96\x87", "\xe2\x96\x88"};
+	struct str text = {0};
+	const char *ret;
 	double most = 0;
 
 	for (uint32_t i = 0; i < value_count(v); i++)
@@ -163,17 +170,12 @@ static const char *histogram(struct arena *a, const struct value *v)
 	for (uint32_t i = 0; i < value_count(v); i++) {
 		double n = value_number(&v->list->items.v[i].v);
 
-		if (!(n > 0)) {
-			memcpy(at, DOT, 2);
-			at += 2;
-			continue;
-		}
-		/* U+2581 … U+2588 */
-		memcpy(at, "\xe2\x96\x81", 3);
-		at[2] = (char)(at[2] + (char)(ceil(n * 8 / most) - 1));
-		at += 3;
+		str_add(&text,
+			n > 0 ? blocks[MIN((size_t)ceil(n * 8 / most), (size_t)8) - 1] : DOT);
 	}
-	return text;
+	ret = arena_strdup(a, text.s ? text.s : "");
+	str_free(&text);
+	return ret;
 }
 
 static int64_t whole(const struct value *v)
@@ -188,23 +190,28 @@ static int64_t whole(const struct value *v)
 }
 
 /* The cell as safe text; for a STEP the sign comes first, with a space where there is none. */
-static const char *cell_text(struct page *p, const struct column *c, const struct value *v, uint32_t flags)
+static const char *cell_text(struct page *p, const struct column *c, const struct value *v,
+			     uint32_t flags)
 {
 	char text[UNIT_TEXT];
 
 	if (v->kind == VALUE_NULL)
-		return at_right(c->type) && c->type != COLUMN_FIGURE && !(flags & ROW_SUM) ? "?" : "";
+		return at_right(c->type) && c->type != COLUMN_FIGURE && !(flags & ROW_SUM) ? "?"
+											   : "";
 	if (v->kind == VALUE_BOOL)
 		return v->b ? "yes" : "no";
 	if (v->kind == VALUE_STR)
 		return safe(p, v->s);
-	if ((c->type == COLUMN_MIB || c->type == COLUMN_COUNT) && !(flags & ROW_SUM) && !(fabs(value_number(v)) > 0))
+	if ((c->type == COLUMN_MIB || c->type == COLUMN_COUNT) && !(flags & ROW_SUM) &&
+	    !(fabs(value_number(v)) > 0))
 		return DOT; /* nothing at all, as against a little */
 	switch (c->type) {
 	case COLUMN_COUNT:
-		return arena_strdup(&p->mem, v->kind == VALUE_INT && v->i < 0
-						     ? arena_printf(&p->mem, MINUS "%s", unit_count(text, -(uint64_t)v->i))
-						     : unit_count(text, (uint64_t)whole(v)));
+		return arena_strdup(&p->mem,
+				    v->kind == VALUE_INT && v->i < 0
+					    ? arena_printf(&p->mem, MINUS "%s",
+							   unit_count(text, -(uint64_t)v->i))
+					    : unit_count(text, (uint64_t)whole(v)));
 	case COLUMN_BYTES:
 		return arena_strdup(&p->mem, unit_bytes(text, (bytes)whole(v)));
 	case COLUMN_MIB:
@@ -213,7 +220,8 @@ static const char *cell_text(struct page *p, const struct column *c, const struc
 		int64_t n = whole(v);
 		const char *sign = flags & ROW_SUM ? " " : n < 0 ? MINUS : "+";
 
-		return arena_printf(&p->mem, "%s %s", sign, unit_mib(text, n < 0 && !(flags & ROW_SUM) ? -n : n));
+		return arena_printf(&p->mem, "%s %s", sign,
+				    unit_mib(text, n < 0 && !(flags & ROW_SUM) ? -n : n));
 	}
 	case COLUMN_PERCENT:
 		return percent(&p->mem, value_number(v));
@@ -233,10 +241,10 @@ static const char *cell_text(struct page *p, const struct column *c, const struc
 struct grid {
 	const struct table *t;
 	const struct row **rows; /* those that are shown */
-	const char ***text;      /* [row][column] */
+	const char ***text;	 /* [row][column] */
 	uint32_t n_rows, left_out;
-	uint32_t *width;         /* a column's; 0: not shown */
-	double *most;            /* the largest amount of a bar's column */
+	uint32_t *width; /* a column's; 0: not shown */
+	double *most;	 /* the largest amount of a bar's column */
 };
 
 static void choose_rows(struct page *p, struct grid *g)
@@ -338,13 +346,15 @@ static void fit(const struct page *p, struct grid *g)
 
 		for (uint32_t c = 0; c < n; c++)
 			if (g->width[c] && g->t->columns[c].drop &&
-			    (worst == UINT32_MAX || g->t->columns[c].drop > g->t->columns[worst].drop))
+			    (worst == UINT32_MAX ||
+			     g->t->columns[c].drop > g->t->columns[worst].drop))
 				worst = c;
 		if (worst == UINT32_MAX)
 			break;
 		g->width[worst] = 0;
 	}
-	/* What the flexible columns may share: each gets its wish or its part, the most modest first. */
+	/* What the flexible columns may share: each gets its wish or its part, the most modest
+	 * first. */
 	room = p->style->width > INDENT ? p->style->width - INDENT : 0;
 	for (uint32_t c = 0, shown = 0; c < n; c++) {
 		uint32_t fixed;
@@ -361,7 +371,8 @@ static void fit(const struct page *p, struct grid *g)
 		uint32_t modest = UINT32_MAX;
 
 		for (uint32_t c = 0; c < n; c++)
-			if (g->width[c] && !(g->width[c] & 0x80000000U) && flexible(p, &g->t->columns[c]) &&
+			if (g->width[c] && !(g->width[c] & 0x80000000U) &&
+			    flexible(p, &g->t->columns[c]) &&
 			    (modest == UINT32_MAX || g->width[c] < g->width[modest]))
 				modest = c;
 		g->width[modest] = MIN(g->width[modest], MAX(room / open, least(p, g, modest)));
@@ -388,7 +399,8 @@ static void add_bar(struct page *p, double v, double most, uint32_t width)
 	for (uint32_t k = 0; k < full; k++)
 		str_add(p->to, v < 0 ? "\xe2\x96\x91" : "\xe2\x96\x88");
 	if (part && v >= 0) {
-		block[2] = (char)(block[2] + (char)(8 - part)); /* U+2588 is full, U+258F one eighth */
+		block[2] =
+			(char)(block[2] + (char)(8 - part)); /* U+2588 is full, U+258F one eighth */
 		str_add(p->to, block);
 	} else if (part && !full) {
 		str_add(p->to, "\xe2\x96\x91");
@@ -440,7 +452,8 @@ static const char *last_line(struct page *p, const char *s, uint32_t width)
 }
 
 /* One line of a row, the nth. *rest[c] is what is left of prose; returns whether there is more. */
-static bool add_line(struct page *p, const struct grid *g, const struct row *r, const char **rest, uint32_t nth)
+static bool add_line(struct page *p, const struct grid *g, const struct row *r, const char **rest,
+		     uint32_t nth)
 {
 	bool more = false, any = false, last = r && g->t->prose_lines == nth && !p->style->all;
 
@@ -674,15 +687,17 @@ static void add_block(struct page *p, const struct block *b)
 	}
 }
 
-/* Every character of ours outside of ASCII has a stand-in of the same width; foreign ones become '?'. */
+/* Every character of ours outside of ASCII has a stand-in of the same width; foreign ones become
+ * '?'. */
 static void to_ascii(struct str *to, const char *s)
 {
 	static const struct {
 		const char *utf8, *ascii;
 	} map[] = {
-		{"\xc2\xb7", "."},     {ELLIPSIS, "~"},	    {MINUS, "-"},	   {"\xe2\x86\x92", ">"},
-		{"\xc2\xb1", "~"},     {"\xe2\x96\x91", "-"}, {"\xe2\x96\x81", "_"}, {"\xe2\x96\x82", "_"},
-		{"\xe2\x96\x83", "-"}, {"\xe2\x96\x84", "-"}, {"\xe2\x96\x85", "="}, {"\xe2\x96\x86", "="},
+		{"\xc2\xb7", "."},     {ELLIPSIS, "~"},	      {MINUS, "-"},
+		{"\xe2\x86\x92", ">"}, {"\xc2\xb1", "~"},     {"\xe2\x96\x91", "-"},
+		{"\xe2\x96\x81", "_"}, {"\xe2\x96\x82", "_"}, {"\xe2\x96\x83", "-"},
+		{"\xe2\x96\x84", "-"}, {"\xe2\x96\x85", "="}, {"\xe2\x96\x86", "="},
 		{"\xe2\x96\x87", "#"}, {"\xc2\xb5", "u"},
 	};
 
@@ -693,12 +708,13 @@ static void to_ascii(struct str *to, const char *s)
 		if (n == 1) {
 			str_addn(to, s, 1);
 		} else {
-			while (i < ARRAY_LEN(map) && (strlen(map[i].utf8) != n || memcmp(map[i].utf8, s, n)))
+			while (i < ARRAY_LEN(map) &&
+			       (strlen(map[i].utf8) != n || memcmp(map[i].utf8, s, n) != 0))
 				i++;
 			/* U+2588 … U+258F: a bar */
-			str_add(to, i < ARRAY_LEN(map)			     ? map[i].ascii
+			str_add(to, i < ARRAY_LEN(map)			  ? map[i].ascii
 				    : n == 3 && !memcmp(s, "\xe2\x96", 2) ? "#"
-									     : "?");
+									  : "?");
 		}
 		s = next;
 	}

@@ -1,4 +1,5 @@
-/* From arguments to a request: which view, of what, with which options. Pure, so that a test can ask it anything. */
+/* From arguments to a request: which view, of what, with which options. Pure, so that a test can
+ * ask it anything. */
 #include <string.h>
 
 #include "front/run.h"
@@ -22,13 +23,15 @@ static bool unknown_view(const char *word, struct err *err)
 	return err_set(err, ERR_USAGE, "%.40s: no such view; whyrss help lists them", word);
 }
 
-static bool check_words(const struct request *q, uint32_t n_words, const char *extra, struct err *err)
+static bool check_words(const struct request *q, uint32_t n_words, const char *extra,
+			struct err *err)
 {
 	const struct view *v = q->view;
 	bool cgroup = option_set(&q->options, OPT_CGROUP);
 
 	if (n_words > 1)
-		return err_set(err, ERR_USAGE, "%.40s: one argument too many; see whyrss help %s", extra, v->name);
+		return err_set(err, ERR_USAGE, "%.40s: one argument too many; see whyrss help %s",
+			       extra, v->name);
 	if (!(v->flags & VIEW_TARGET)) {
 		if (n_words && !*v->args)
 			return err_set(err, ERR_USAGE, "%s: takes no argument", v->name);
@@ -37,7 +40,9 @@ static bool check_words(const struct request *q, uint32_t n_words, const char *e
 	if (cgroup && n_words)
 		return err_set(err, ERR_USAGE, "%.40s: either TARGET or --cgroup, not both", extra);
 	if (!cgroup && !n_words)
-		return err_set(err, ERR_USAGE, "%s: TARGET is missing; give a PID or a process name, whyrss alone lists them",
+		return err_set(err, ERR_USAGE,
+			       "%s: TARGET is missing; give a PID or a process name, whyrss alone "
+			       "lists them",
 			       v->name);
 	return true;
 }
@@ -59,7 +64,9 @@ bool request_parse(int argc, const char *const *argv, struct request *ret, struc
 	else if (args.n_words > 1)
 		return unknown_view(args.words[0], err);
 	else
-		q.view = &VIEWS[args.n_words || option_set(&q.options, OPT_CGROUP) ? VIEW_ID_LEDGER : VIEW_ID_PROCESSES];
+		q.view = &VIEWS[args.n_words || option_set(&q.options, OPT_CGROUP)
+					? VIEW_ID_LEDGER
+					: VIEW_ID_PROCESSES];
 
 	word = at < args.n_words ? args.words[at] : NULL;
 	if (option_set(&q.options, OPT_VERSION) || option_set(&q.options, OPT_HELP)) {
@@ -68,7 +75,8 @@ bool request_parse(int argc, const char *const *argv, struct request *ret, struc
 			ret->view = NULL;
 		return true;
 	}
-	if (!check_words(&q, args.n_words - at, args.n_words - at > 1 ? args.words[at + 1] : word, err))
+	if (!check_words(&q, args.n_words - at, args.n_words - at > 1 ? args.words[at + 1] : word,
+			 err))
 		return false;
 	if (word && !*word)
 		return err_set(err, ERR_USAGE, "TARGET is empty; give a PID or a process name");

@@ -1,6 +1,6 @@
 /*
- * Runs a request: opens the target, reads a snapshot of no more than the view needs, asks the view, renders. Prints
- * nothing itself: main.c writes what comes back.
+ * Runs a request: opens the target, reads a snapshot of no more than the view needs, asks the view,
+ * renders. Prints nothing itself: main.c writes what comes back.
  */
 #include "front/run.h"
 
@@ -20,7 +20,10 @@
 
 struct text_style style_choose(const struct outlet *out, const struct options *o)
 {
-	struct text_style s = {.width = out->width, .cut = out->terminal, .all = option_set(o, OPT_ALL), .utf8 = true};
+	struct text_style s = {.width = out->width,
+			       .cut = out->terminal,
+			       .all = option_set(o, OPT_ALL),
+			       .utf8 = true};
 	const char *charset = out->locale ? strchr(out->locale, '.') : NULL;
 	bool dumb = out->term && !strcmp(out->term, "dumb");
 
@@ -45,7 +48,7 @@ struct text_style style_choose(const struct outlet *out, const struct options *o
 	if (charset)
 		s.utf8 = !strncasecmp(charset, ".utf-8", 6) || !strncasecmp(charset, ".utf8", 5);
 	else if (out->locale)
-		s.utf8 = strcmp(out->locale, "C") && strcmp(out->locale, "POSIX");
+		s.utf8 = strcmp(out->locale, "C") != 0 && strcmp(out->locale, "POSIX") != 0;
 	return s;
 }
 
@@ -53,14 +56,23 @@ void message_add(struct str *messages, const struct err *err)
 {
 	str_add(messages, "whyrss: ");
 	str_add_plain(messages, err->msg);
-	if ((err->kind == ERR_NOT_GO || err->kind == ERR_GONE) && !strchr(err->msg, ';')) /* says what to do already */
+	if ((err->kind == ERR_NOT_GO || err->kind == ERR_GONE) &&
+	    !strchr(err->msg, ';')) /* says what to do already */
 		str_add(messages, "; whyrss alone lists the Go processes");
 	str_add(messages, "\n");
 }
 
 /* --- timings for --verbose --- */
 
-enum phase { PHASE_OPEN, PHASE_FACTS, PHASE_SESSION, PHASE_SNAPSHOT, PHASE_VIEW, PHASE_RENDER, PHASES };
+enum phase {
+	PHASE_OPEN,
+	PHASE_FACTS,
+	PHASE_SESSION,
+	PHASE_SNAPSHOT,
+	PHASE_VIEW,
+	PHASE_RENDER,
+	PHASES
+};
 
 struct stopwatch {
 	int64_t at;
@@ -86,25 +98,32 @@ static void lap(struct stopwatch *w, enum phase p)
 static void add_verbose(struct str *to, const struct stopwatch *w, const struct target_stats *st,
 			const struct snapshot *s)
 {
-	static const char *const names[PHASES] = {"open", "facts", "session", "snapshot", "view", "render"};
+	static const char *const names[PHASES] = {"open",     "facts", "session",
+						  "snapshot", "view",  "render"};
 	char bytes_read[UNIT_TEXT], zeros[UNIT_TEXT], file[UNIT_TEXT];
 
 	str_add(to, "whyrss:");
 	for (unsigned i = 0; i < PHASES; i++)
 		str_addf(to, "%s %s %.1f ms", i ? "," : "", names[i], (double)w->took[i] / 1e6);
-	str_addf(to, "\nwhyrss: %llu reads, %s of memory, %s of zeros not read, %s from files, %llu reads of swapped pages\n",
-		 (unsigned long long)st->reads, unit_bytes(bytes_read, st->bytes_read), unit_bytes(zeros, st->zero_fills),
-		 unit_bytes(file, st->file_bytes), (unsigned long long)st->swapped_reads);
-	str_addf(to, "whyrss: layout %s; %u spans, %u goroutines, %u mappings, %u threads; residency from %s\n",
-		 s->layout_from ? s->layout_from : "unknown", s->heap.n_spans, s->n_goroutines, s->os->n_maps,
-		 s->os->n_threads,
-		 (const char *const[]){"nothing", "PAGEMAP_SCAN", "pagemap", "smaps"}[s->os->residency]);
+	str_addf(to,
+		 "\nwhyrss: %llu reads, %s of memory, %s of zeros not read, %s from files, %llu "
+		 "reads of swapped pages\n",
+		 (unsigned long long)st->reads, unit_bytes(bytes_read, st->bytes_read),
+		 unit_bytes(zeros, st->zero_fills), unit_bytes(file, st->file_bytes),
+		 (unsigned long long)st->swapped_reads);
+	str_addf(to,
+		 "whyrss: layout %s; %u spans, %u goroutines, %u mappings, %u threads; residency "
+		 "from %s\n",
+		 s->layout_from ? s->layout_from : "unknown", s->heap.n_spans, s->n_goroutines,
+		 s->os->n_maps, s->os->n_threads,
+		 (const char *const[]){"nothing", "PAGEMAP_SCAN", "pagemap",
+				       "smaps"}[s->os->residency]);
 }
 
 /* --- one answer --- */
 
-static bool add_report(const struct request *q, const struct outlet *to, const struct report *r, struct str *out,
-		       struct err *err)
+static bool add_report(const struct request *q, const struct outlet *to, const struct report *r,
+		       struct str *out, struct err *err)
 {
 	struct text_style style = style_choose(to, &q->options);
 
@@ -115,7 +134,8 @@ static bool add_report(const struct request *q, const struct outlet *to, const s
 	}
 	if (option_set(&q->options, OPT_CSV)) {
 		if (!render_csv(out, r))
-			return err_set(err, ERR_USAGE, "%s: has no table for --csv; take --json", q->view->name);
+			return err_set(err, ERR_USAGE, "%s: has no table for --csv; take --json",
+				       q->view->name);
 		return true;
 	}
 	if (out->n)
@@ -140,8 +160,8 @@ static void cleanup_session(struct go_session **g)
 		go_close(*g);
 }
 
-static enum exit_code run_pid(const struct request *q, const struct outlet *to, int pid, struct str *out,
-			      struct str *messages)
+static enum exit_code run_pid(const struct request *q, const struct outlet *to, int pid,
+			      struct str *out, struct str *messages)
 {
 	CLEANUP(arena_free) struct arena session = {0}, answer = {0};
 	CLEANUP(cleanup_snapshot) struct snapshot snap = {0};
@@ -220,7 +240,9 @@ static enum exit_code run_cgroup(const struct request *q, const struct outlet *t
 		partial += code == EXIT_PARTIAL;
 	}
 	if (!answered && !failed) {
-		err_set(&err, ERR_NOT_GO, "--cgroup %.120s: no Go process among its %u; give the path as /proc/PID/cgroup shows it",
+		err_set(&err, ERR_NOT_GO,
+			"--cgroup %.120s: no Go process among its %u; give the path as "
+			"/proc/PID/cgroup shows it",
 			path, n);
 		str_add(messages, "whyrss: ");
 		str_add_plain(messages, err.msg);
@@ -231,8 +253,8 @@ static enum exit_code run_cgroup(const struct request *q, const struct outlet *t
 	return failed || partial ? EXIT_PARTIAL : EXIT_ANSWERED;
 }
 
-static enum exit_code run_processes(const struct request *q, const struct outlet *to, struct str *out,
-				    struct str *messages)
+static enum exit_code run_processes(const struct request *q, const struct outlet *to,
+				    struct str *out, struct str *messages)
 {
 	CLEANUP(arena_free) struct arena a = {0};
 	struct go_processes all;
@@ -245,15 +267,16 @@ static enum exit_code run_processes(const struct request *q, const struct outlet
 		message_add(messages, &err);
 		return EXIT_FAILED;
 	}
-	subject = (struct subject){.processes = all.v, .n_processes = all.n, .n_hidden = all.hidden};
+	subject =
+		(struct subject){.processes = all.v, .n_processes = all.n, .n_hidden = all.hidden};
 	if (q->view->run(&subject, &q->options, &a, &r, &err) && add_report(q, to, &r, out, &err))
 		return EXIT_ANSWERED;
 	message_add(messages, &err);
 	return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
-static enum exit_code run_help(const struct request *q, const struct view *v, const struct outlet *to,
-			       struct str *out, struct str *messages)
+static enum exit_code run_help(const struct request *q, const struct view *v,
+			       const struct outlet *to, struct str *out, struct str *messages)
 {
 	CLEANUP(arena_free) struct arena a = {0};
 	struct report r;
@@ -283,7 +306,8 @@ static enum exit_code run_own(const struct request *q, const struct outlet *to, 
 	case VIEW_ID_COMPLETION:
 		if (q->word && help_completion(out, q->word))
 			return EXIT_ANSWERED;
-		err_set(&err, ERR_USAGE, "completion: %.40s: not a shell that is known; give bash, zsh or fish",
+		err_set(&err, ERR_USAGE,
+			"completion: %.40s: not a shell that is known; give bash, zsh or fish",
 			q->word ? q->word : "nothing");
 		break;
 	case VIEW_ID_REFERENCE:
@@ -298,7 +322,8 @@ static enum exit_code run_own(const struct request *q, const struct outlet *to, 
 	return EXIT_USAGE;
 }
 
-enum exit_code request_run(const struct request *q, const struct outlet *to, struct str *out, struct str *messages)
+enum exit_code request_run(const struct request *q, const struct outlet *to, struct str *out,
+			   struct str *messages)
 {
 	CLEANUP(arena_free) struct arena a = {0};
 	struct err err = {0};

@@ -9,11 +9,11 @@ enum exit_code { EXIT_ANSWERED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_PARTIA
 
 /** Where the output goes, as far as it changes what is printed. */
 struct outlet {
-	bool terminal;     /* stdout is one */
-	uint32_t width;    /* of the terminal; 0 unknown */
-	const char *term;  /* TERM; NULL unset */
+	bool terminal;	    /* stdout is one */
+	uint32_t width;	    /* of the terminal; 0 unknown */
+	const char *term;   /* TERM; NULL unset */
 	const char *locale; /* the first of LC_ALL, LC_CTYPE, LANG that is not empty; NULL none */
-	bool no_color;     /* NO_COLOR is set and not empty */
+	bool no_color;	    /* NO_COLOR is set and not empty */
 };
 
 /** What the text is made for, from the outlet and --color, --width, --all. */
@@ -31,9 +31,11 @@ struct request {
 bool request_parse(int argc, const char *const *argv, struct request *ret, struct err *err);
 
 /** Adds the answer to `out` and messages, a line each, to `messages`. */
-enum exit_code request_run(const struct request *q, const struct outlet *to, struct str *out, struct str *messages);
+enum exit_code request_run(const struct request *q, const struct outlet *to, struct str *out,
+			   struct str *messages);
 
-/** "whyrss: what: why; what to do" as one safe line; the last part is added where a message lacks it. */
+/** "whyrss: what: why; what to do" as one safe line; the last part is added where a message lacks
+ * it. */
 void message_add(struct str *messages, const struct err *err);
 
 #endif

@@ -249,14 +249,16 @@ static void count_goroutines(struct reading *r, struct counters *c)
 	c->goroutines = n < 1 ? 1 : (uint64_t)n;
 }
 
-static uint64_t *read_histogram(struct reading *r, struct field f)
+#define HISTOGRAM_COUNTS 160U /* runtime/histogram.go since 1.20 */
+
+static uint64_t *read_histogram(struct reading *r, const uint8_t *base, struct field f)
 {
 	const struct layout *l = r->l;
-	if (f.width == 0 || l->timeHistogram_counts.width == 0)
+	uint32_t n = HISTOGRAM_COUNTS;
+	if (f.width == 0 || l->timeHistogram_counts.width != 8 * n)
 		return NULL;
-	uint32_t n = l->timeHistogram_counts.width / 8;
 	uint64_t *h = ARENA_ARRAY(r->mem, uint64_t, n + 2);
-	const uint8_t *at = r->sched + f.off;
+	const uint8_t *at = base + f.off;
 	h[0] = get(at, l->timeHistogram_underflow);
 	memcpy(h + 1, at + l->timeHistogram_counts.off, (size_t)n * 8);
 	h[n + 1] = get(at, l->timeHistogram_overflow);
@@ -332,7 +334,12 @@ bool read_counters(struct reading *r, struct err *err)
 	c->nanotime = now.tv_sec * 1000000000LL + now.tv_nsec;
 	c->gcphase = small_word(r, y->gcphase, 0);
 	c->gomaxprocs = small_word(r, y->gomaxprocs, 0);
-	pacer_goal(c);
+	if (l->gcController_gcPercentHeapGoal.width != 0) {
+		pacer_goal(c);
+	} else { /* 1.18 keeps both */
+		c->heapGoal = get(r->ctl, l->gcController_heapGoal);
+		c->trigger = get(r->ctl, l->gcController_trigger);
+	}
 	if (!read_ps(r, err))
 		return false;
 	read_flush(r, c);
@@ -355,11 +362,15 @@ bool read_counters(struct reading *r, struct err *err)
 	uint64_t cgo = 0;
 	if (y->ncgocall != 0 && mem_uint(r->t, y->ncgocall, 8, &cgo, NULL))
 		c->ncgocall = cgo; /* of threads that ended; the living ones are added by read_stacks */
-	c->h_sched_latency = read_histogram(r, l->sched_timeToRun);
-	c->h_stop_gc = read_histogram(r, l->sched_stwStoppingTimeGC);
-	c->h_stop_other = read_histogram(r, l->sched_stwStoppingTimeOther);
-	c->h_pause_gc = read_histogram(r, l->sched_stwTotalTimeGC);
-	c->h_pause_other = read_histogram(r, l->sched_stwTotalTimeOther);
+	c->h_sched_latency = read_histogram(r, r->sched, l->sched_timeToRun);
+	c->h_stop_gc = read_histogram(r, r->sched, l->sched_stwStoppingTimeGC);
+	c->h_stop_other = read_histogram(r, r->sched, l->sched_stwStoppingTimeOther);
+	/* up to 1.21 only the pauses of the GC were kept, in mstats */
+	c->h_pause_gc = l->sched_stwTotalTimeGC.width != 0 ? read_histogram(r, r->sched, l->sched_stwTotalTimeGC)
+							   : read_histogram(r, r->memstats, l->mstats_gcPauseDist);
+	if (y->startingStackSize != 0)
+		c->starting_stack = small_word(r, y->startingStackSize, 0);
+	c->h_pause_other = read_histogram(r, r->sched, l->sched_stwTotalTimeOther);
 	struct {
 		struct field f;
 		int32_t *to;

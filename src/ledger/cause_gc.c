@@ -45,6 +45,14 @@ static double gc_cpu(const struct counters *c)
 	return c->gc_cpu_fraction;
 }
 
+/* Time that nobody needed, idle marking included; a share as above. All of the rest where it is not known. */
+static double cpu_idle(const struct counters *c)
+{
+	if (c->has_cpu && c->cpu_total > 0)
+		return (double)(c->cpu_idle + c->cpu_gc_idle) / (double)c->cpu_total;
+	return 1 - c->gc_cpu_fraction;
+}
+
 /* Cycles that ended in the last minute, by the ring of the last 256. */
 static unsigned cycles_in_minute(const struct study *t)
 {
@@ -72,7 +80,7 @@ static void gc_evidence(struct study *t, struct finding *f)
 	cause_evidence(t, f, "%u GC cycles, %u of them forced by runtime.GC, %u%s in the last minute; they took %.1f %% of the CPU time",
 		       c->numgc, c->numforcedgc, recent, recent == 256 ? " or more" : "", gc_cpu(c) * 100);
 	if (c->gcPercent >= 0 && c->enablegc && gc_age(t) >= 0 && gc_age(t) < PACE_FORCED_NS)
-		cause_evidence(t, f, "a GC is forced 2 min after the last one: in %s",
+		cause_evidence(t, f, "when it is idle, the runtime forces a GC 2 to 3 min after the last one: in %s at the latest",
 			       cause_duration(t, PACE_FORCED_NS - gc_age(t)));
 }
 
@@ -97,10 +105,11 @@ static void advise_gc(struct study *t, struct finding *f, bytes garbage)
 		saves = (int64_t)(t->objects > then ? t->objects - then : 0);
 		cost = arena_printf(t->a, "GC cycles: one whenever the heap gets to %s", cause_bytes(t, then));
 	} else {
-		double times = pacer_frequency(p->marked, now, then), cpu = gc_cpu(t->c) * 100;
+		double times = pacer_frequency(p->marked, now, then), cpu = gc_cpu(t->c);
+		double more = pacer_gc_share(cpu, cpu_idle(t->c), times);
 		saves = (int64_t)((double)garbage * (1 - 1 / times));
 		cost = arena_printf(t->a, "about %.1f %% more CPU time for the GC: %.1f times as many cycles, %.1f %% instead of %.1f %%",
-				    cpu * (times - 1), times, cpu * times, cpu);
+				    (more - cpu) * 100, times, more * 100, cpu * 100);
 	}
 	if (!limit_rules)
 		cause_action(t, f, saves, "set GOGC=%d\t%s", other.gogc, cost);
@@ -165,7 +174,7 @@ static bytes scavenger_will_return(struct study *t, struct finding *f)
 		cause_evidence(t, f, "it may take 1 %% of the CPU time: about %s a second at its speed so far",
 			       cause_bytes(t, (bytes)rate));
 	if (excess < MIB && held > later && c->gcPercent >= 0 && gc_age(t) >= 0 && gc_age(t) < PACE_FORCED_NS)
-		cause_evidence(t, f, "the next GC, forced in %s at the latest, sets a new goal: about %s if nothing is allocated by then",
+		cause_evidence(t, f, "the next GC, forced in %s at the latest, sets a new goal: about %s, if little is allocated by then",
 			       cause_duration(t, PACE_FORCED_NS - gc_age(t)), cause_bytes(t, later));
 	return excess;
 }
@@ -201,9 +210,10 @@ void cause_retention(struct study *t, struct finding *f)
 		cause_evidence(t, f, "RSS was %s at its peak (VmHWM), and is %s", cause_bytes(t, t->os->hwm), cause_bytes(t, t->rss));
 	room = c->heapGoal > t->objects && c->heapGoal < INT64_MAX ? c->heapGoal - t->objects : 0;
 	spike = c->lastHeapInUse > c->heapInUse + kept / 2 || total > room + room / 4;
+	excess = scavenger_will_return(t, f);
+	spike |= excess > total / 2;
 	if (spike)
 		f->c.title = "free heap pages kept after a spike";
-	excess = scavenger_will_return(t, f);
 	if (room > 0)
 		cause_evidence(t, f, "the heap is at %s and may grow by %s before the next GC ends (%s): it will use %s of these pages again",
 			       cause_bytes(t, t->objects), cause_bytes(t, room), settings(t), room < total ? "that much" : "all");

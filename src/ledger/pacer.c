@@ -118,6 +118,13 @@ double pacer_frequency(bytes marked, bytes now, bytes then)
 	return (double)from / (double)to;
 }
 
+double pacer_gc_share(double gc, double idle, double times)
+{
+	double program = MAX(1 - gc - idle, 0), demand = gc * times + program;
+
+	return demand > 1 ? gc * times / demand : gc * times;
+}
+
 bytes pacer_retained(bytes goal, bytes last_goal, bytes last_in_use)
 {
 	double ratio = last_goal ? (double)goal / (double)last_goal : 0, kept = (double)last_in_use * ratio;

@@ -8,8 +8,11 @@
 #include "snapshot/snapshot.h"
 
 #define PACE_NO_LIMIT UINT64_MAX
-/** The runtime starts a cycle by itself when the last one is this old, unless GOGC=off (runtime/proc.go: forcegcperiod). */
-#define PACE_FORCED_NS (120 * INT64_C(1000000000))
+/**
+ * The runtime starts a cycle by itself when the last one is 2 minutes old, unless GOGC=off (runtime/proc.go:
+ * forcegcperiod); in an idle program sysmon looks once a minute.
+ */
+#define PACE_FORCED_NS (180 * INT64_C(1000000000))
 
 /** What the pacer decides from. */
 struct pacer {
@@ -45,6 +48,11 @@ bytes pacer_limit_for(const struct pacer *p, bytes goal);
 
 /** How many times as often cycles run when the goal changes from `now` to `then` and the program allocates as before. */
 double pacer_frequency(bytes marked, bytes now, bytes then);
+/**
+ * The collector's share of GOMAXPROCS time when cycles come `times` as often. It takes idle time first; then the
+ * program gets slower, and so allocates less.
+ */
+double pacer_gc_share(double gc, double idle, double times);
 
 /** Heap that the background scavenger leaves in memory (mgcscavenge.go: gcPaceScavenger); UINT64_MAX before the second cycle. */
 bytes pacer_retained(bytes goal, bytes last_goal, bytes last_in_use);

@@ -100,6 +100,7 @@ struct tcache_look {
 struct thread_stack {
 	taddr start, end;
 	bool alive; /* some thread has it */
+	bool weak;  /* without a guard: the program's own memory, perhaps malloc's */
 };
 
 struct walk {
@@ -158,8 +159,8 @@ void zones_find(struct walk *w);
 /** Chunks of their own and extensions of the main arena, in the anonymous mappings that nothing else claims. */
 void mapped_find(struct walk *w);
 bool map_is_anon(const struct mapping *m);
-/** All that is taken or was found so far, ascending, in the scratch arena. */
-struct native_taken busy_make(struct walk *w);
+/** All that is taken or was found so far, ascending, in the scratch arena; with_stacks: but weak ones. */
+struct native_taken busy_make(struct walk *w, bool with_stacks);
 
 /* glibc_walk.c */
 /** Walks every zone chunk by chunk: fills used[], counts, remembers what may be in a list. */

@@ -204,7 +204,7 @@ static int range_cmp(const void *a, const void *b)
 	return (x->start > y->start) - (x->start < y->start);
 }
 
-struct native_taken busy_make(struct walk *w)
+struct native_taken busy_make(struct walk *w, bool with_stacks)
 {
 	uint32_t all = w->taken->n + w->zones.n + w->stacks.n + w->own.n, n = 0, k = 0;
 	struct addr_range *v = ARENA_ARRAY(w->scratch, struct addr_range, all + 1);
@@ -213,8 +213,10 @@ struct native_taken busy_make(struct walk *w)
 		v[n++] = w->taken->v[i];
 	for (uint32_t i = 0; i < w->zones.n; i++)
 		v[n++] = (struct addr_range){w->zones.v[i].start, w->zones.v[i].end};
-	for (uint32_t i = 0; i < w->stacks.n; i++)
-		v[n++] = (struct addr_range){w->stacks.v[i].start, w->stacks.v[i].end};
+	for (uint32_t i = 0; with_stacks && i < w->stacks.n; i++) {
+		if (!w->stacks.v[i].weak)
+			v[n++] = (struct addr_range){w->stacks.v[i].start, w->stacks.v[i].end};
+	}
 	for (uint32_t i = 0; i < w->own.n; i++)
 		v[n++] = w->own.v[i];
 	qsort(v, n, sizeof(*v), range_cmp);
@@ -390,13 +392,13 @@ void mapped_find(struct walk *w)
 	glibc_par_read(w);
 	if (search_done(&q))
 		return;
-	q.busy = busy_make(w);
+	q.busy = busy_make(w, true);
 	stretches_search(&q, false);
 	if (!search_done(&q)) {
 		glibc_par_read(w); /* it may have been freed meanwhile */
 		if (!search_done(&q) && w->par.known && w->residency) {
 			zones_sort(w);
-			q.busy = busy_make(w);
+			q.busy = busy_make(w, true);
 			stretches_search(&q, true);
 		}
 	}

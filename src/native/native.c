@@ -232,14 +232,20 @@ static void heap_take(struct walk *w, struct native *ret)
 	}
 }
 
+/* Stacks that do not lie in malloc's memory: a program may have its stacks from there. */
 static void stacks_make(struct walk *w, struct native *ret)
 {
+	const struct native_taken busy = busy_make(w, false);
+
 	ret->thread_stacks = ARENA_ARRAY(w->out, struct addr_range, w->stacks.n + 1);
 	for (uint32_t i = 0; i < w->stacks.n; i++) {
-		ret->thread_stacks[i] = (struct addr_range){w->stacks.v[i].start, w->stacks.v[i].end};
-		ret->cached_stacks += !w->stacks.v[i].alive;
+		const struct thread_stack *s = &w->stacks.v[i];
+
+		if (is_taken(&busy, s->start, s->end))
+			continue;
+		ret->thread_stacks[ret->n_thread_stacks++] = (struct addr_range){s->start, s->end};
+		ret->cached_stacks += !s->alive;
 	}
-	ret->n_thread_stacks = w->stacks.n;
 }
 
 static void unknown_read(struct walk *w, const char *name, const struct addr_range *g0, uint32_t n_g0, struct native *ret)

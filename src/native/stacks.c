@@ -30,8 +30,11 @@ struct stacks {
 	uint8_t *block, *tcb;
 	taddr *sp; /* ascending */
 	uint32_t n_sp;
+	struct addr_range *g0; /* ascending */
+	uint32_t n_g0;
 	bytes left;
 	VEC(struct thread_stack) found;
+	uint32_t before; /* of `found`, when the piece in work was begun */
 };
 
 static int taddr_cmp(const void *a, const void *b)
@@ -57,21 +60,22 @@ static uint32_t sp_from(const struct stacks *q, taddr at)
 	return lo;
 }
 
+/* Whether a stack that was found in the piece in work holds `at`. */
 static bool found_at(const struct stacks *q, taddr at)
 {
-	for (uint32_t i = q->found.n; i-- > 0;) {
+	for (uint32_t i = q->found.n; i-- > q->before;) {
 		if (at >= q->found.v[i].start && at < q->found.v[i].end)
 			return true;
 	}
 	return false;
 }
 
-static void found_add(struct stacks *q, taddr lo, taddr hi, const struct addr_range *in, bool alive)
+static void found_add(struct stacks *q, taddr lo, taddr hi, const struct addr_range *in, bool alive, bool weak)
 {
 	lo = MAX(round_up(lo, OS_PAGE), in->start);
 	hi = MIN(round_down(hi, OS_PAGE), in->end);
 	if (lo < hi)
-		*VEC_PUSH(q->w->scratch, &q->found) = (struct thread_stack){lo, hi, alive};
+		*VEC_PUSH(q->w->scratch, &q->found) = (struct thread_stack){lo, hi, alive, weak};
 }
 
 /* The control block at `at`, if it is one; it says where its stack lies. */
@@ -91,7 +95,7 @@ static bool tcb_take(struct stacks *q, taddr at, const struct addr_range *in)
 		if (lo > at || lo % OS_PAGE || size % OS_PAGE || size < STACK_MIN || at - lo >= size ||
 		    lo + size - at > TOP_MAX || guard % OS_PAGE || guard >= size)
 			continue;
-		found_add(q, lo + guard, lo + size, in, tid > 0);
+		found_add(q, lo + guard, lo + size, in, tid > 0, guard == 0);
 		q->w->inner_guards |= guard && lo >= in->start;
 		return true;
 	}
@@ -128,26 +132,40 @@ static void tcb_scan(struct stacks *q, taddr lo, taddr hi, const struct addr_ran
 	}
 }
 
-/* Without a control block: what a guard, a stack pointer and Go's record of the stack tell. */
-static void shape_take(struct stacks *q, const struct addr_range *in, bool guard, const struct addr_range *g0,
-		       uint32_t n_g0)
+/* The first of Go's records that ends behind `at`; they do not overlap. */
+static uint32_t g0_from(const struct stacks *q, taddr at)
 {
+	uint32_t lo = 0, hi = q->n_g0;
+
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+
+		if (q->g0[mid].end <= at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Without a control block: what a guard, a stack pointer and Go's record of the stack tell. */
+static void shape_take(struct stacks *q, const struct addr_range *in, bool guard)
+{
+	uint32_t i = g0_from(q, in->start);
 	bool any = false;
 
-	for (uint32_t i = 0; i < n_g0; i++) {
-		const struct addr_range *h = &g0[i];
+	for (; i < q->n_g0 && q->g0[i].start < in->end; i++) {
+		const struct addr_range *h = &q->g0[i];
 
-		if (h->start >= in->end || h->end <= in->start || h->start >= h->end)
-			continue;
 		any = true;
 		/* In a mapping of the same size it is all of it, TLS above included. */
 		if (guard && in->end - in->start < h->end - h->start + TOP_MAX)
-			found_add(q, in->start, in->end, in, true);
+			found_add(q, in->start, in->end, in, true, false);
 		else
-			found_add(q, h->start, h->end, in, true);
+			found_add(q, h->start, h->end, in, true, false);
 	}
 	if (!any && guard && in->end - in->start <= SHAPE_MAX)
-		found_add(q, in->start, in->end, in, true);
+		found_add(q, in->start, in->end, in, true, false);
 }
 
 static bool is_guard(const struct mapping *m)
@@ -155,17 +173,16 @@ static bool is_guard(const struct mapping *m)
 	return !(m->flags & (MAP_READ | MAP_WRITE | MAP_EXEC | MAP_FILE | MAP_SHMEM | MAP_SPECIAL));
 }
 
-static void piece_read(struct stacks *q, const struct addr_range *in, bool guard, const struct addr_range *g0,
-		       uint32_t n_g0, bool glibc)
+static void piece_read(struct stacks *q, const struct addr_range *in, bool guard, bool glibc)
 {
 	const struct walk *w = q->w;
-	uint32_t i = sp_from(q, in->start);
-	bool sp = i < q->n_sp && q->sp[i] < in->end, hint = false, all = true;
+	uint32_t i = sp_from(q, in->start), g = g0_from(q, in->start);
+	bool sp = i < q->n_sp && q->sp[i] < in->end, all = true;
+	bool hint = g < q->n_g0 && q->g0[g].start < in->end;
 
-	for (uint32_t k = 0; k < n_g0; k++)
-		hint |= g0[k].start < in->end && g0[k].end > in->start;
 	if (!sp && !hint && !guard)
 		return;
+	q->before = q->found.n;
 	if (glibc) {
 		taddr lo = in->start;
 
@@ -177,20 +194,23 @@ static void piece_read(struct stacks *q, const struct addr_range *in, bool guard
 				tcb_scan(q, q->sp[i], in->end, in, q->sp[i]);
 			all &= found_at(q, q->sp[i]);
 		}
-		if (sp && all)
-			return;
-		for (uint32_t k = 0; k < n_g0 && hint; k++) {
-			if (g0[k].start < in->end && g0[k].end > in->start && found_at(q, (g0[k].start + g0[k].end) / 2))
-				return;
-		}
+		for (; g < q->n_g0 && q->g0[g].start < in->end; g++)
+			all &= found_at(q, q->g0[g].start + (q->g0[g].end - q->g0[g].start) / 2);
 	}
-	if (sp || hint)
-		shape_take(q, in, guard, g0, n_g0);
+	if ((sp || hint) && (!glibc || !all))
+		shape_take(q, in, guard);
 }
 
 static int found_cmp(const void *a, const void *b)
 {
 	const struct thread_stack *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static int range_cmp(const void *a, const void *b)
+{
+	const struct addr_range *x = a, *y = b;
 
 	return (x->start > y->start) - (x->start < y->start);
 }
@@ -230,6 +250,12 @@ void stacks_find(struct walk *w, const struct addr_range *g0, uint32_t n_g0, boo
 			q.sp[q.n_sp++] = os->threads[i].sp;
 	}
 	qsort(q.sp, q.n_sp, sizeof(*q.sp), taddr_cmp);
+	q.g0 = ARENA_ARRAY(w->scratch, struct addr_range, n_g0 + 1);
+	for (uint32_t i = 0; i < n_g0; i++) {
+		if (g0[i].start < g0[i].end)
+			q.g0[q.n_g0++] = g0[i];
+	}
+	qsort(q.g0, q.n_g0, sizeof(*q.g0), range_cmp);
 	for (uint32_t i = 0; i < os->n_maps; i++) {
 		const struct mapping *m = &os->maps[i];
 		struct addr_range piece;
@@ -240,7 +266,7 @@ void stacks_find(struct walk *w, const struct addr_range *g0, uint32_t n_g0, boo
 			continue;
 		while (untaken_next(w->taken, &at, m->end, &piece)) {
 			if (!zone_find(w, piece.start))
-				piece_read(&q, &piece, guard && piece.start == m->start, g0, n_g0, glibc);
+				piece_read(&q, &piece, guard && piece.start == m->start, glibc);
 		}
 	}
 	stacks_keep(&q);
@@ -248,7 +274,7 @@ void stacks_find(struct walk *w, const struct addr_range *g0, uint32_t n_g0, boo
 
 void stacks_find_inner(struct walk *w)
 {
-	const struct native_taken busy = busy_make(w);
+	const struct native_taken busy = busy_make(w, true);
 	struct stacks q;
 
 	stacks_open(&q, w);

@@ -221,13 +221,15 @@ static size_t read_blind(struct live *l, const struct mapping *m, taddr at, char
 	return read_memory(l, m, at, dst, n);
 }
 
-enum page_state { STATE_ABSENT, STATE_PRESENT, STATE_SWAPPED };
+enum page_state { STATE_ABSENT, STATE_PRESENT, STATE_SWAPPED, STATE_GUARD };
 
 static enum page_state state_of(uint64_t entry)
 {
 	if (entry & PM_PRESENT)
 		return STATE_PRESENT;
-	return entry & PM_SWAPPED && !(entry & PM_GUARD) ? STATE_SWAPPED : STATE_ABSENT;
+	if (entry & PM_GUARD)
+		return STATE_GUARD;
+	return entry & PM_SWAPPED ? STATE_SWAPPED : STATE_ABSENT;
 }
 
 /* Reads a range of one mapping, asking the kernel now which of its pages are in memory. */
@@ -255,7 +257,9 @@ static size_t read_asking(struct live *l, const struct mapping *m, taddr at, cha
 				;
 			to = MIN(at + n, (first + next) << OS_PAGE_SHIFT);
 			part = (size_t)(to - from);
-			if (is == STATE_ABSENT)
+			if (is == STATE_GUARD)
+				got = 0; /* the target itself would fault */
+			else if (is == STATE_ABSENT)
 				got = read_absent(l, m, from, dst + (from - at), part);
 			else
 				got = read_memory(l, m, from, dst + (from - at), part);

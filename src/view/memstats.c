@@ -1,7 +1,7 @@
 /*
- * The arithmetic of runtime/mstats.go (readmemstats_m) and runtime/metrics.go over counters that were read from
- * outside. Two kinds of sums that Go itself keeps apart: MemStats first makes every P hand in what it counted for
- * itself (flush_*), runtime/metrics does not.
+ * The arithmetic of runtime/mstats.go (readmemstats_m) and runtime/metrics.go over counters that
+ * were read from outside. Two kinds of sums that Go itself keeps apart: MemStats first makes every
+ * P hand in what it counted for itself (flush_*), runtime/metrics does not.
  */
 #include "view/memstats.h"
 
@@ -51,7 +51,8 @@ struct memstats memstats_compute(const struct counters *c)
 	m.BuckHashSys = c->buckhash_sys;
 	m.GCSys = c->gcMiscSys + (uint64_t)(c->inWorkBufs + c->inPtrScalarBits);
 	m.OtherSys = c->other_sys;
-	m.Sys = m.HeapSys + m.StackSys + m.MSpanSys + m.MCacheSys + m.BuckHashSys + m.GCSys + m.OtherSys;
+	m.Sys = m.HeapSys + m.StackSys + m.MSpanSys + m.MCacheSys + m.BuckHashSys + m.GCSys +
+		m.OtherSys;
 	m.NextGC = c->heapGoal;
 	m.LastGC = c->last_gc_unix;
 	m.PauseTotalNs = c->pause_total_ns;
@@ -66,7 +67,8 @@ struct memstats memstats_compute(const struct counters *c)
 
 /* runtime/histogram.go: powers of two from 2^9 ns to 2^48 ns, four buckets each. */
 enum { TIME_MIN_BITS = 9, TIME_MAX_BITS = 48, TIME_SUB_BITS = 2, TIME_SUB = 1 << TIME_SUB_BITS };
-_Static_assert((TIME_MAX_BITS - TIME_MIN_BITS + 1) * TIME_SUB + 2 == TIME_BUCKETS, "as the runtime counts them");
+_Static_assert((TIME_MAX_BITS - TIME_MIN_BITS + 1) * TIME_SUB + 2 == TIME_BUCKETS,
+	       "as the runtime counts them");
 
 void time_buckets(double ret[TIME_BUCKETS + 1])
 {
@@ -77,7 +79,8 @@ void time_buckets(double ret[TIME_BUCKETS + 1])
 		ret[n++] = (double)(j << (TIME_MIN_BITS - 1 - TIME_SUB_BITS)) / 1e9;
 	for (unsigned i = TIME_MIN_BITS; i < TIME_MAX_BITS; i++)
 		for (uint64_t j = 0; j < TIME_SUB; j++)
-			ret[n++] = (double)((uint64_t)1 << (i - 1) | j << (i - 1 - TIME_SUB_BITS)) / 1e9;
+			ret[n++] = (double)((uint64_t)1 << (i - 1) | j << (i - 1 - TIME_SUB_BITS)) /
+				   1e9;
 	ret[n++] = (double)((uint64_t)1 << (TIME_MAX_BITS - 1)) / 1e9;
 	ret[n] = INFINITY;
 }
@@ -92,9 +95,10 @@ static struct value histogram(struct arena *a, struct value counts, struct value
 }
 
 /*
- * What came together with something that a snapshot tells: with the memory limit (1.19) the limiter and the sizes of
- * stacks, with the CPU classes (1.20) the mutex clock and today's shape of histograms, with the count of goroutines
- * created (1.26) that the runtime's own are in /sched/goroutines.
+ * What came together with something that a snapshot tells: with the memory limit (1.19) the limiter
+ * and the sizes of stacks, with the CPU classes (1.20) the mutex clock and today's shape of
+ * histograms, with the count of goroutines created (1.26) that the runtime's own are in
+ * /sched/goroutines.
  */
 struct release_has {
 	bool limiter, clocks, system;
@@ -117,7 +121,8 @@ static struct value times(struct arena *a, struct release_has has, const uint64_
 	return histogram(a, counts, buckets);
 }
 
-/* Lower bounds are inclusive there, so that each is one above a class; large objects come last, class 0 is not used. */
+/* Lower bounds are inclusive there, so that each is one above a class; large objects come last,
+ * class 0 is not used. */
 static struct value by_size(struct arena *a, const uint64_t small[GO_SIZE_CLASSES], uint64_t large)
 {
 	struct value counts = value_array(a), buckets = value_array(a);
@@ -192,7 +197,8 @@ struct value gometrics_build(const struct snapshot *s, struct arena *a, uint32_t
 	struct value o = value_object(a);
 	struct heap_sums h = sums(c);
 	struct by_state g = states(s);
-	struct release_has has = {.limiter = c->mappedReady != 0, .clocks = c->has_cpu,
+	struct release_has has = {.limiter = c->mappedReady != 0,
+				  .clocks = c->has_cpu,
 				  .system = c->goroutines_created != 0};
 
 #define METRIC(name, value) value_put(a, o, name, value);

@@ -7,8 +7,23 @@
 
 #define MEMSTATS_BY_SIZE 61
 
-enum memstat_kind { MEMSTAT_BYTES, MEMSTAT_COUNT, MEMSTAT_TIME, MEMSTAT_WHEN, MEMSTAT_RATIO, MEMSTAT_BOOL };
-enum memstat_group { MEMSTAT_HEAP, MEMSTAT_STACK, MEMSTAT_RUNTIME, MEMSTAT_OBJECTS, MEMSTAT_GC, MEMSTAT_FIXED, MEMSTAT_GROUPS };
+enum memstat_kind {
+	MEMSTAT_BYTES,
+	MEMSTAT_COUNT,
+	MEMSTAT_TIME,
+	MEMSTAT_WHEN,
+	MEMSTAT_RATIO,
+	MEMSTAT_BOOL
+};
+enum memstat_group {
+	MEMSTAT_HEAP,
+	MEMSTAT_STACK,
+	MEMSTAT_RUNTIME,
+	MEMSTAT_OBJECTS,
+	MEMSTAT_GC,
+	MEMSTAT_FIXED,
+	MEMSTAT_GROUPS
+};
 
 #define MEMSTAT_TYPE_BYTES uint64_t
 #define MEMSTAT_TYPE_COUNT uint64_t
@@ -34,13 +49,15 @@ struct memstats {
 /** What runtime.ReadMemStats would answer: as there, what the Ps have not flushed is counted in. */
 struct memstats memstats_compute(const struct counters *c);
 
-/** Boundaries in seconds of the time histograms of runtime/metrics: one more than their counts; the ends are infinite. */
+/** Boundaries in seconds of the time histograms of runtime/metrics: one more than their counts; the
+ * ends are infinite. */
 #define TIME_BUCKETS 162
 void time_buckets(double ret[TIME_BUCKETS + 1]);
 
 /**
- * The runtime/metrics samples as an object of name → number, {"counts","buckets"} or null where it cannot be known.
- * As there, what the Ps have not flushed is left out. *ret_unknown: how many are null.
+ * The runtime/metrics samples as an object of name → number, {"counts","buckets"} or null where it
+ * cannot be known. As there, what the Ps have not flushed is left out. *ret_unknown: how many are
+ * null.
  */
 struct value gometrics_build(const struct snapshot *s, struct arena *a, uint32_t *ret_unknown);
 

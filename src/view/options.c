@@ -61,7 +61,8 @@ bool option_take(struct options *o, enum option_id id, const char *text, struct 
 		break;
 	case OPTION_TEXT:
 		if (!text || !*text)
-			return err_set(err, ERR_USAGE, "--%s: %s is missing", info->name, info->arg);
+			return err_set(err, ERR_USAGE, "--%s: %s is missing", info->name,
+				       info->arg);
 		break;
 	case OPTION_CHOICE:
 		if (text)
@@ -129,11 +130,13 @@ static bool unknown(const char *typed, size_t n, struct err *err)
 		names[i] = OPTIONS[i].name;
 	near = word_nearest(word, names, N_OPTIONS);
 	if (near)
-		return err_set(err, ERR_USAGE, "--%s: no such option; did you mean --%s?", word, near);
+		return err_set(err, ERR_USAGE, "--%s: no such option; did you mean --%s?", word,
+			       near);
 	return err_set(err, ERR_USAGE, "--%s: no such option; whyrss --help lists them", word);
 }
 
-static bool long_option(struct arguments *ret, const char *const *argv, int *i, int argc, struct err *err)
+static bool long_option(struct arguments *ret, const char *const *argv, int *i, int argc,
+			struct err *err)
 {
 	const char *name = argv[*i] + 2;
 	size_t n = strcspn(name, "=");
@@ -142,11 +145,12 @@ static bool long_option(struct arguments *ret, const char *const *argv, int *i, 
 	for (unsigned id = 0; id < N_OPTIONS; id++) {
 		const struct option_info *o = &OPTIONS[id];
 
-		if (strlen(o->name) != n || memcmp(o->name, name, n))
+		if (strlen(o->name) != n || memcmp(o->name, name, n) != 0)
 			continue;
 		if (o->kind != OPTION_FLAG && !text) {
 			if (*i + 1 >= argc)
-				return err_set(err, ERR_USAGE, "--%s: %s is missing", o->name, o->arg);
+				return err_set(err, ERR_USAGE, "--%s: %s is missing", o->name,
+					       o->arg);
 			text = argv[++*i];
 		}
 		return option_take(&ret->options, (enum option_id)id, text, err);
@@ -154,7 +158,8 @@ static bool long_option(struct arguments *ret, const char *const *argv, int *i, 
 	return unknown(name, n, err);
 }
 
-static bool letters(struct arguments *ret, const char *const *argv, int *i, int argc, struct err *err)
+static bool letters(struct arguments *ret, const char *const *argv, int *i, int argc,
+		    struct err *err)
 {
 	for (const char *p = argv[*i] + 1; *p; p++) {
 		unsigned id = 0;

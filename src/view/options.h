@@ -1,4 +1,4 @@
-/* Options as values. Parsing is here because every front end takes the same ones; printing is not. */
+/* Options as values. Every front end takes the same ones, so parsing is here; printing is not. */
 #ifndef VIEW_OPTIONS_H
 #define VIEW_OPTIONS_H
 
@@ -26,7 +26,7 @@ enum option_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 struct option_value {
 	bool set;
-	uint32_t choice;  /* index into the choices; 0 is the default */
+	uint32_t choice; /* index into the choices; 0 is the default */
 	uint64_t number;
 	const char *text; /* as it was typed */
 };
@@ -35,7 +35,10 @@ struct options {
 	struct option_value v[N_OPTIONS];
 };
 
-static inline bool option_set(const struct options *o, enum option_id id) { return o->v[id].set; }
+static inline bool option_set(const struct options *o, enum option_id id)
+{
+	return o->v[id].set;
+}
 
 /** Sets one option from its text (NULL for a flag). Errors: ERR_USAGE. */
 bool option_take(struct options *o, enum option_id id, const char *text, struct err *err);
@@ -49,11 +52,13 @@ struct arguments {
 	struct options options;
 };
 
-/** Takes argv[1 …] apart, options anywhere, until "--". Errors: ERR_USAGE, in a sentence that names the nearest option. */
+/** Takes argv[1 …] apart, options anywhere, until "--". Errors: ERR_USAGE, in a sentence that names
+ * the nearest option. */
 bool arguments_parse(int argc, const char *const *argv, struct arguments *ret, struct err *err);
 
 /** Calls fn with each choice of an option. */
-void option_choices(const struct option_info *o, void (*fn)(void *ctx, const char *word, size_t n), void *ctx);
+void option_choices(const struct option_info *o, void (*fn)(void *ctx, const char *word, size_t n),
+		    void *ctx);
 /** The word of `words` that a typing error most likely meant, NULL when none is near. */
 const char *word_nearest(const char *typed, const char *const *words, uint32_t n);
 

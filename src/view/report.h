@@ -1,6 +1,6 @@
 /*
- * A report: what a view answers, in two forms that every front end can show. `json` is the whole answer as a
- * tree; `blocks` are the same answer for people, in reading order. Tables feed both.
+ * A report: what a view answers, in two forms that every front end can show. `json` is the whole
+ * answer as a tree; `blocks` are the same answer for people, in reading order. Tables feed both.
  */
 #ifndef VIEW_REPORT_H
 #define VIEW_REPORT_H
@@ -8,18 +8,19 @@
 #include "view/value.h"
 
 enum column_type {
-	COLUMN_TEXT,     /* a name: cut in the middle when there is no room */
-	COLUMN_PATH,     /* cut at its start, because a path's end tells more */
-	COLUMN_PROSE,    /* wrapped over lines inside its column */
-	COLUMN_FIGURE,   /* text that is an amount: at the right edge */
-	COLUMN_COUNT,    /* 12,345 */
-	COLUMN_ID,       /* a number that is a name: a PID, a goroutine; no separators */
-	COLUMN_BYTES,    /* 12.0 KiB */
-	COLUMN_MIB,      /* 2562.1 */
-	COLUMN_STEP,     /* MiB with its sign at the column's left edge; rows with ROW_SUM show no sign */
-	COLUMN_PERCENT,  /* a share, 0.6 → 60 % */
+	COLUMN_TEXT,   /* a name: cut in the middle when there is no room */
+	COLUMN_PATH,   /* cut at its start, because a path's end tells more */
+	COLUMN_PROSE,  /* wrapped over lines inside its column */
+	COLUMN_FIGURE, /* text that is an amount: at the right edge */
+	COLUMN_COUNT,  /* 12,345 */
+	COLUMN_ID,     /* a number that is a name: a PID, a goroutine; no separators */
+	COLUMN_BYTES,  /* 12.0 KiB */
+	COLUMN_MIB,    /* 2562.1 */
+	COLUMN_STEP, /* MiB with its sign at the column's left edge; rows with ROW_SUM show no sign
+		      */
+	COLUMN_PERCENT,	 /* a share, 0.6 → 60 % */
 	COLUMN_DURATION, /* nanoseconds */
-	COLUMN_BAR,      /* a share of the column's largest amount, drawn in the room that is left */
+	COLUMN_BAR, /* a share of the column's largest amount, drawn in the room that is left */
 	COLUMN_HISTOGRAM, /* an array of counts, one small bar each */
 };
 
@@ -27,7 +28,7 @@ struct column {
 	const char *key;   /* name in JSON and CSV; NULL: for people only */
 	const char *title; /* heading for people; NULL: in JSON only */
 	enum column_type type;
-	uint8_t drop;      /* where the terminal is too narrow the highest is left out first; 0: never */
+	uint8_t drop; /* where the terminal is too narrow the highest is left out first; 0: never */
 };
 
 enum row_flag {
@@ -37,9 +38,9 @@ enum row_flag {
 };
 
 struct row {
-	struct value *cells; /* one a column */
-	uint32_t flags;      /* enum row_flag */
-	const char *group;         /* a title over this row and those that follow; NULL: none */
+	struct value *cells;	   /* one a column */
+	uint32_t flags;		   /* enum row_flag */
+	const char *group;	   /* a title over this row and those that follow; NULL: none */
 	VEC(const char *) details; /* sentences under the row, shown with --all */
 };
 
@@ -50,18 +51,18 @@ struct table {
 	const char *title; /* over the table; may be NULL */
 	bool no_heading;
 	uint32_t prose_lines; /* lines that prose may take in a row, 0: all; all with --all */
-	uint32_t limit;    /* rows that people see, 0: all */
-	bool limit_all;    /* the limit was asked for: it holds for JSON and CSV too */
+	uint32_t limit;	      /* rows that people see, 0: all */
+	bool limit_all;	      /* the limit was asked for: it holds for JSON and CSV too */
 };
 
 enum block_kind {
 	BLOCK_HEADLINE, /* `text` what is looked at, `items` its main numbers at the right edge */
-	BLOCK_VERDICT,  /* the answer in one sentence */
-	BLOCK_TEXT,     /* a paragraph */
+	BLOCK_VERDICT,	/* the answer in one sentence */
+	BLOCK_TEXT,	/* a paragraph */
 	BLOCK_TABLE,
-	BLOCK_ITEMS,    /* `text` (may be NULL), then items set apart by dots, never broken inside */
-	BLOCK_NOTE,     /* what is missing or uncertain */
-	BLOCK_GAP,      /* an empty line */
+	BLOCK_ITEMS, /* `text` (may be NULL), then items set apart by dots, never broken inside */
+	BLOCK_NOTE,  /* what is missing or uncertain */
+	BLOCK_GAP,   /* an empty line */
 };
 
 struct block {
@@ -76,7 +77,7 @@ struct report {
 	struct value json; /* an object; the first member is "schema" */
 	VEC(struct block) blocks;
 	struct table *main; /* what --csv writes; NULL: none */
-	bool partial;       /* something that was asked for is missing: exit code 3 */
+	bool partial;	    /* something that was asked for is missing: exit code 3 */
 };
 
 /** An empty report with its schema name set. */
@@ -93,7 +94,8 @@ struct table *table_new(struct arena *a, const struct column *columns, uint32_t 
 #define TABLE_NEW(a, columns) table_new((a), (columns), (uint32_t)ARRAY_LEN(columns))
 /** Appends a row of nulls. The pointer is good until the next row. */
 struct row *table_row(struct arena *a, struct table *t, uint32_t flags);
-/** Sorts by the column with this key, largest first (names: A first); equal rows keep their order. */
+/** Sorts by the column with this key, largest first (names: A first); equal rows keep their order.
+ */
 bool table_sort(struct arena *a, struct table *t, const char *key, struct err *err);
 /** The rows as an array of objects. */
 struct value table_json(struct arena *a, const struct table *t);

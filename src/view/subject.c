@@ -34,8 +34,9 @@ static const char *rfc3339(struct arena *a, int64_t unix_ns)
 
 struct block *subject_head(const struct subject *in, struct report *r)
 {
-	static const char *const kinds[] = {
-		[SNAPSHOT_PROCESS] = "process", [SNAPSHOT_CORE] = "core", [SNAPSHOT_CAPTURE] = "capture"};
+	static const char *const kinds[] = {[SNAPSHOT_PROCESS] = "process",
+					    [SNAPSHOT_CORE] = "core",
+					    [SNAPSHOT_CAPTURE] = "capture"};
 	const struct snapshot *s = in->s;
 	struct arena *a = r->mem;
 	struct value target = value_object(a), read = value_object(a);
@@ -99,8 +100,9 @@ struct block *subject_foot(const struct subject *in, struct report *r)
 			   : arena_printf(r->mem, "read in %s, nothing stopped",
 					  unit_duration(took, f->took_ns)));
 	if (f->skew)
-		block_item(r, b, arena_printf(r->mem, "%u GC cycle%s passed meanwhile", f->skew,
-					      f->skew == 1 ? "" : "s"));
+		block_item(r, b,
+			   arena_printf(r->mem, "%u GC cycle%s passed meanwhile", f->skew,
+					f->skew == 1 ? "" : "s"));
 	if (!f->consistent)
 		block_item(r, b, "not fully consistent: --freeze gives an exact answer");
 	return b;

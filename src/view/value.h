@@ -40,19 +40,40 @@ struct value_list {
 	VEC(struct value_item) items;
 };
 
-static inline struct value value_null(void) { return (struct value){.kind = VALUE_NULL}; }
-static inline struct value value_bool(bool b) { return (struct value){.kind = VALUE_BOOL, .b = b}; }
-static inline struct value value_int(int64_t i) { return (struct value){.kind = VALUE_INT, .i = i}; }
-static inline struct value value_uint(uint64_t u) { return (struct value){.kind = VALUE_UINT, .u = u}; }
-static inline struct value value_double(double d) { return (struct value){.kind = VALUE_DOUBLE, .d = d}; }
+static inline struct value value_null(void)
+{
+	return (struct value){.kind = VALUE_NULL};
+}
+static inline struct value value_bool(bool b)
+{
+	return (struct value){.kind = VALUE_BOOL, .b = b};
+}
+static inline struct value value_int(int64_t i)
+{
+	return (struct value){.kind = VALUE_INT, .i = i};
+}
+static inline struct value value_uint(uint64_t u)
+{
+	return (struct value){.kind = VALUE_UINT, .u = u};
+}
+static inline struct value value_double(double d)
+{
+	return (struct value){.kind = VALUE_DOUBLE, .d = d};
+}
 /** NULL gives null. */
 static inline struct value value_str(const char *s)
 {
 	return s ? (struct value){.kind = VALUE_STR, .s = s} : value_null();
 }
 /** null where `known` is false. */
-static inline struct value value_uint_if(bool known, uint64_t u) { return known ? value_uint(u) : value_null(); }
-static inline struct value value_int_if(bool known, int64_t i) { return known ? value_int(i) : value_null(); }
+static inline struct value value_uint_if(bool known, uint64_t u)
+{
+	return known ? value_uint(u) : value_null();
+}
+static inline struct value value_int_if(bool known, int64_t i)
+{
+	return known ? value_int(i) : value_null();
+}
 
 struct value value_array(struct arena *a);
 struct value value_object(struct arena *a);

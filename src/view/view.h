@@ -1,6 +1,6 @@
 /*
- * Questions and their answers. A view is a pure function from a subject to a report: no I/O, no globals, so that
- * the command line, a page and an exporter can all ask it.
+ * Questions and their answers. A view is a pure function from a subject to a report: no I/O, no
+ * globals, so that the command line, a page and an exporter can all ask it.
  */
 #ifndef VIEW_VIEW_H
 #define VIEW_VIEW_H
@@ -15,16 +15,16 @@ struct process_item {
 	uint32_t uid;
 	const char *program, *comm, *exe, *go; /* go: version word; unsafe bytes inside */
 	bytes rss;
-	bool readable;   /* its memory may be read by this user */
+	bool readable; /* its memory may be read by this user */
 };
 
 /** What a question is about. */
 struct subject {
-	const struct snapshot *s;   /* NULL: a question that has no target */
-	const char *target;         /* as the user would name it again: "4711" */
+	const struct snapshot *s; /* NULL: a question that has no target */
+	const char *target;	  /* as the user would name it again: "4711" */
 	const struct process_item *processes;
 	uint32_t n_processes;
-	uint32_t n_hidden;          /* processes whose executable may not be looked at */
+	uint32_t n_hidden; /* processes whose executable may not be looked at */
 };
 
 enum view_flag {
@@ -43,9 +43,10 @@ struct view {
 	const char *name, *args, *help, *more;
 	uint32_t needs; /* enum need: what is read for it */
 	uint32_t flags; /* enum view_flag */
-	/** Answers. `ret` and its strings live in `a`. Errors: ERR_USAGE for options that do not fit. NULL: answered by front/. */
-	bool (*run)(const struct subject *in, const struct options *o, struct arena *a, struct report *ret,
-		    struct err *err);
+	/** Answers. `ret` and its strings live in `a`. Errors: ERR_USAGE for options that do not
+	 * fit. NULL: answered by front/. */
+	bool (*run)(const struct subject *in, const struct options *o, struct arena *a,
+		    struct report *ret, struct err *err);
 };
 extern const struct view VIEWS[N_VIEWS];
 
@@ -56,14 +57,21 @@ bool view_takes(const struct view *v, enum option_id id);
 /** Fails with ERR_USAGE when an option is set that the view does not take. */
 bool view_check(const struct view *v, const struct options *o, struct err *err);
 
-bool view_ledger_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret, struct err *err);
-bool view_memstats_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret, struct err *err);
-bool view_spans_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret, struct err *err);
-bool view_goroutines_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret, struct err *err);
-bool view_maps_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret, struct err *err);
-bool view_processes_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret, struct err *err);
+bool view_ledger_run(const struct subject *in, const struct options *o, struct arena *a,
+		     struct report *ret, struct err *err);
+bool view_memstats_run(const struct subject *in, const struct options *o, struct arena *a,
+		       struct report *ret, struct err *err);
+bool view_spans_run(const struct subject *in, const struct options *o, struct arena *a,
+		    struct report *ret, struct err *err);
+bool view_goroutines_run(const struct subject *in, const struct options *o, struct arena *a,
+			 struct report *ret, struct err *err);
+bool view_maps_run(const struct subject *in, const struct options *o, struct arena *a,
+		   struct report *ret, struct err *err);
+bool view_processes_run(const struct subject *in, const struct options *o, struct arena *a,
+			struct report *ret, struct err *err);
 
-/** The ledger's answer out of a ledger that is built already; `ret` is initialised by the caller. */
+/** The ledger's answer out of a ledger that is built already; `ret` is initialised by the caller.
+ */
 struct ledger;
 void ledger_report(const struct subject *in, const struct ledger *l, bool all, struct report *ret);
 
@@ -71,13 +79,17 @@ void ledger_report(const struct subject *in, const struct ledger *l, bool all, s
 
 /** Base name of the executable, for people and for `next:` lines. */
 const char *subject_program(const struct snapshot *s, struct arena *a);
-/** Puts "target" and "read" into the JSON and the headline block into the text; returns the headline for its items. */
+/** Puts "target" and "read" into the JSON and the headline block into the text; returns the
+ * headline for its items. */
 struct block *subject_head(const struct subject *in, struct report *r);
-/** Puts "notes" into both, with one of the view's own (or NULL), and sets r->partial. Called last. */
+/** Puts "notes" into both, with one of the view's own (or NULL), and sets r->partial. Called last.
+ */
 void subject_notes(const struct subject *in, struct report *r, const char *own);
 /** Appends the line that says how long reading took and whether the target was stopped. */
 struct block *subject_foot(const struct subject *in, struct report *r);
-/** Sorts and limits the main table as --sort, --limit and --all ask; `sort` and `limit` are the view's own choice. */
-bool subject_table(struct report *r, struct table *t, const struct options *o, const char *sort, uint32_t limit, struct err *err);
+/** Sorts and limits the main table as --sort, --limit and --all ask; `sort` and `limit` are the
+ * view's own choice. */
+bool subject_table(struct report *r, struct table *t, const struct options *o, const char *sort,
+		   uint32_t limit, struct err *err);
 
 #endif

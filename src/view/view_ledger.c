@@ -1,7 +1,8 @@
 /*
- * The answer to "why is RSS bigger than the heap profile": the causes with what to do about them, then the bridge
- * that adds up from one number to the other. The JSON is the contract's whyrss.ledger/1. Decides nothing: which
- * byte belongs where is ledger/book.c, what it means is ledger/findings.c.
+ * The answer to "why is RSS bigger than the heap profile": the causes with what to do about them,
+ * then the bridge that adds up from one number to the other. The JSON is the contract's
+ * whyrss.ledger/1. Decides nothing: which byte belongs where is ledger/book.c, what it means is
+ * ledger/findings.c.
  */
 #include <math.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include "ledger/ledger.h"
 #include "view/view.h"
 
-#define PLUS_MINUS "\xc2\xb1"
+#define PLUS_MINUS   "\xc2\xb1"
 #define CAUSES_SHOWN 5
 /* Less than this shows as 0.0 MiB. */
 #define QUIET ((int64_t)52428)
@@ -95,25 +96,40 @@ static const char *amount(struct arena *a, int64_t n)
 	char text[UNIT_TEXT];
 
 	if (m >= (int64_t)(10 * MIB) && m < (int64_t)(10 * GIB))
-		return arena_printf(a, "%lld MiB", (long long)((m + (int64_t)MIB / 2) / (int64_t)MIB));
+		return arena_printf(a, "%lld MiB",
+				    (long long)((m + (int64_t)MIB / 2) / (int64_t)MIB));
 	return arena_strdup(a, unit_bytes(text, (bytes)m));
 }
 
-/* "−280 MiB: set GOGC=50, costs 3.0 times as many GC cycles"; in brief: no more than the price's first clause. */
+/* "−280 MiB: set GOGC=50, costs 3.0 times as many GC cycles"; in brief: no more than the price's
+ * first clause. */
 static const char *action_text(struct arena *a, const struct action *x, bool brief)
 {
-	const char *costs = x->costs && strcmp(x->costs, "nothing") ? x->costs : "";
+	const char *costs = x->costs && strcmp(x->costs, "nothing") != 0 ? x->costs : "";
 	const char *sign = x->saves > 0 ? "\xe2\x88\x92" : "+";
 	int n = (int)(brief ? strcspn(costs, ":;") : strlen(costs));
 
-	return arena_printf(a, "%s%s%s%s%s%.*s", x->saves ? sign : "", x->saves ? amount(a, x->saves) : "",
-			    x->saves ? ": " : "", x->what, n ? ", costs " : "", n, costs);
+	return arena_printf(a, "%s%s%s%s%s%.*s", x->saves ? sign : "",
+			    x->saves ? amount(a, x->saves) : "", x->saves ? ": " : "", x->what,
+			    n ? ", costs " : "", n, costs);
 }
 
-enum { CAUSE_RANK, CAUSE_ID, CAUSE_TITLE, CAUSE_SHOWN, CAUSE_BYTES, CAUSE_SHARE, CAUSE_CONFIDENCE, CAUSE_EVIDENCE_, CAUSE_ACTIONS_, CAUSE_DO };
+enum {
+	CAUSE_RANK,
+	CAUSE_ID,
+	CAUSE_TITLE,
+	CAUSE_SHOWN,
+	CAUSE_BYTES,
+	CAUSE_SHARE,
+	CAUSE_CONFIDENCE,
+	CAUSE_EVIDENCE_,
+	CAUSE_ACTIONS_,
+	CAUSE_DO
+};
 #define CAUSE_COLUMNS(heading, whole)                                                              \
 	{                                                                                          \
-		[CAUSE_RANK] = {NULL, "", COLUMN_ID, 0}, [CAUSE_ID] = {"id", NULL, COLUMN_TEXT, 0},    \
+		[CAUSE_RANK] = {NULL, "", COLUMN_ID, 0},                                           \
+		[CAUSE_ID] = {"id", NULL, COLUMN_TEXT, 0},                                         \
 		[CAUSE_TITLE] = {"title", NULL, COLUMN_TEXT, 0},                                   \
 		[CAUSE_SHOWN] = {NULL, heading, COLUMN_PROSE, 0},                                  \
 		[CAUSE_BYTES] = {"bytes", "MiB", COLUMN_MIB, 0},                                   \
@@ -123,8 +139,10 @@ enum { CAUSE_RANK, CAUSE_ID, CAUSE_TITLE, CAUSE_SHOWN, CAUSE_BYTES, CAUSE_SHARE,
 		[CAUSE_ACTIONS_] = {"actions", NULL, COLUMN_TEXT, 0},                              \
 		[CAUSE_DO] = {NULL, "what to do", COLUMN_PROSE, 0},                                \
 	}
-static const struct column CAUSES_ABOVE[] = CAUSE_COLUMNS("why it is bigger than the profile", "of gap");
-static const struct column CAUSES_BELOW[] = CAUSE_COLUMNS("why it is smaller than the profile", "of gap");
+static const struct column CAUSES_ABOVE[] =
+	CAUSE_COLUMNS("why it is bigger than the profile", "of gap");
+static const struct column CAUSES_BELOW[] =
+	CAUSE_COLUMNS("why it is smaller than the profile", "of gap");
 static const struct column CAUSES_ALONE[] = CAUSE_COLUMNS("what it is made of", "of RSS");
 
 static void add_cause(struct arena *a, struct table *t, const struct cause *c, uint32_t rank)
@@ -145,18 +163,20 @@ static void add_cause(struct arena *a, struct table *t, const struct cause *c, u
 		value_put(a, o, "saves", value_int(c->actions[i].saves));
 		value_put(a, o, "costs", value_str(c->actions[i].costs ? c->actions[i].costs : ""));
 		value_push(a, actions, o);
-		if (!i && !strcmp(action_text(a, &c->actions[i], true), action_text(a, &c->actions[i], false)))
+		if (!i && !strcmp(action_text(a, &c->actions[i], true),
+				  action_text(a, &c->actions[i], false)))
 			continue; /* stands in the row as it is */
-		*VEC_PUSH(a, &row->details) = arena_printf(a, "%s%s", i && !str_starts(c->actions[i].what, "or ") ? "or " : "",
-								     action_text(a, &c->actions[i], false));
+		*VEC_PUSH(a, &row->details) = arena_printf(
+			a, "%s%s", i && !str_starts(c->actions[i].what, "or ") ? "or " : "",
+			action_text(a, &c->actions[i], false));
 	}
 	row->cells[CAUSE_RANK] = value_uint(rank);
 	row->cells[CAUSE_ID] = value_str(c->id);
 	row->cells[CAUSE_TITLE] = value_str(c->title);
-	row->cells[CAUSE_SHOWN] = value_str(c->confidence == CERTAIN
-						    ? c->title
-						    : arena_printf(a, "%s (%s)", c->title,
-								   CONFIDENCE_NAMES[c->confidence]));
+	row->cells[CAUSE_SHOWN] =
+		value_str(c->confidence == CERTAIN ? c->title
+						   : arena_printf(a, "%s (%s)", c->title,
+								  CONFIDENCE_NAMES[c->confidence]));
 	row->cells[CAUSE_BYTES] = value_int(c->bytes);
 	row->cells[CAUSE_SHARE] = value_double(c->share);
 	row->cells[CAUSE_CONFIDENCE] = value_str(CONFIDENCE_NAMES[c->confidence]);
@@ -169,8 +189,8 @@ static struct table *causes_table(struct arena *a, const struct ledger *l)
 {
 	int64_t gap = (int64_t)l->rss - l->s->profile.inuse_space;
 	const struct column *columns = !l->residency || !l->s->profile.enabled ? CAUSES_ALONE
-				       : gap < 0		       ? CAUSES_BELOW
-								       : CAUSES_ABOVE;
+				       : gap < 0			       ? CAUSES_BELOW
+									       : CAUSES_ABOVE;
 	struct table *t = table_new(a, columns, (uint32_t)ARRAY_LEN(CAUSES_ABOVE));
 
 	t->prose_lines = 3;
@@ -184,7 +204,8 @@ static int64_t cycle_end(const struct snapshot *s)
 {
 	const struct counters *c = s->counters;
 
-	if (!c || !s->profile.cycle || s->profile.cycle > c->numgc || c->numgc - s->profile.cycle >= 256)
+	if (!c || !s->profile.cycle || s->profile.cycle > c->numgc ||
+	    c->numgc - s->profile.cycle >= 256)
 		return 0;
 	return (int64_t)c->pause_end[(s->profile.cycle + 255) % 256];
 }
@@ -202,7 +223,8 @@ static const char *profile_title(struct arena *a, const struct snapshot *s)
 		return "heap profile (profiling is off in this program)";
 	str_add(&t, "heap profile (");
 	if (!isnan(p->error))
-		str_addf(&t, PLUS_MINUS "%.*f %%; ", p->error < 0.0095 ? 1 : 0, MAX(p->error * 100, 0.1));
+		str_addf(&t, PLUS_MINUS "%.*f %%; ", p->error < 0.0095 ? 1 : 0,
+			 MAX(p->error * 100, 0.1));
 	if (!p->cycle)
 		str_add(&t, "before the first GC");
 	else
@@ -215,7 +237,15 @@ static const char *profile_title(struct arena *a, const struct snapshot *s)
 	return ret;
 }
 
-enum { BRIDGE_COL_ID, BRIDGE_COL_DELTA, BRIDGE_COL_SUM, BRIDGE_COL_WHY, BRIDGE_COL_STEP, BRIDGE_COL_TITLE, BRIDGE_COL_BAR };
+enum {
+	BRIDGE_COL_ID,
+	BRIDGE_COL_DELTA,
+	BRIDGE_COL_SUM,
+	BRIDGE_COL_WHY,
+	BRIDGE_COL_STEP,
+	BRIDGE_COL_TITLE,
+	BRIDGE_COL_BAR
+};
 static const struct column BRIDGE_COLUMNS[] = {
 	[BRIDGE_COL_ID] = {"id", NULL, COLUMN_TEXT, 0},
 	[BRIDGE_COL_DELTA] = {"delta", NULL, COLUMN_STEP, 0},
@@ -243,14 +273,21 @@ static struct table *bridge_table(struct arena *a, const struct ledger *l)
 		row->cells[BRIDGE_COL_SUM] = value_int_if(known, l->bridge[i].sum);
 		row->cells[BRIDGE_COL_WHY] = value_str(BRIDGE_INFO[i].why);
 		row->cells[BRIDGE_COL_STEP] = value_int_if(known, shown);
-		row->cells[BRIDGE_COL_TITLE] =
-			value_str(i == BRIDGE_PROFILE ? profile_title(a, l->s) : BRIDGE_INFO[i].title);
+		row->cells[BRIDGE_COL_TITLE] = value_str(
+			i == BRIDGE_PROFILE ? profile_title(a, l->s) : BRIDGE_INFO[i].title);
 		row->cells[BRIDGE_COL_BAR] = value_int_if(known, shown);
 	}
 	return t;
 }
 
-enum { LINE_COL_ID, LINE_COL_BYTES, LINE_COL_RESIDENT, LINE_COL_SWAPPED, LINE_COL_TITLE, LINE_COL_WHY };
+enum {
+	LINE_COL_ID,
+	LINE_COL_BYTES,
+	LINE_COL_RESIDENT,
+	LINE_COL_SWAPPED,
+	LINE_COL_TITLE,
+	LINE_COL_WHY
+};
 static const struct column LINE_COLUMNS[] = {
 	[LINE_COL_ID] = {"id", "line", COLUMN_TEXT, 0},
 	[LINE_COL_BYTES] = {"bytes", "size", COLUMN_MIB, 0},
@@ -287,7 +324,14 @@ static struct table *lines_table(struct arena *a, const struct ledger *l)
 	return t;
 }
 
-enum { CONTAINER_COL_ID, CONTAINER_COL_DELTA, CONTAINER_COL_SUM, CONTAINER_COL_STEP, CONTAINER_COL_TITLE, CONTAINER_COL_WHY };
+enum {
+	CONTAINER_COL_ID,
+	CONTAINER_COL_DELTA,
+	CONTAINER_COL_SUM,
+	CONTAINER_COL_STEP,
+	CONTAINER_COL_TITLE,
+	CONTAINER_COL_WHY
+};
 static const struct column CONTAINER_COLUMNS[] = {
 	[CONTAINER_COL_ID] = {"id", NULL, COLUMN_TEXT, 0},
 	[CONTAINER_COL_DELTA] = {"delta", NULL, COLUMN_MIB, 0},
@@ -302,7 +346,8 @@ static struct table *container_table(struct arena *a, const struct ledger *l)
 	struct table *t = TABLE_NEW(a, CONTAINER_COLUMNS);
 
 	for (unsigned i = 0; i < N_CONTAINER; i++) {
-		bool end = i == CONTAINER_RSS || i == CONTAINER_CURRENT || i == CONTAINER_WORKING_SET;
+		bool end =
+			i == CONTAINER_RSS || i == CONTAINER_CURRENT || i == CONTAINER_WORKING_SET;
 		struct row *row = table_row(a, t, end ? ROW_SUM : 0);
 
 		row->cells[CONTAINER_COL_ID] = value_str(CONTAINER_INFO[i].id);
@@ -323,13 +368,16 @@ static const char *container_line(struct arena *a, const struct cgroup_facts *c)
 	bytes back, kept, spare;
 
 	if (c->limit == UINT64_MAX || !c->limit_path)
-		return arena_printf(a, "container: %s counted, no limit", unit_bytes(now, c->current));
-	/* Before it kills, the kernel drops what it can read again (as ledger/findings.c counts). */
+		return arena_printf(a, "container: %s counted, no limit",
+				    unit_bytes(now, c->current));
+	/* Before it kills, the kernel drops what it can read again (as ledger/findings.c counts).
+	 */
 	back = c->inactive_file + c->active_file + c->slab_reclaimable;
 	kept = c->limit_current - MIN(c->limit_current, back);
 	spare = c->limit > kept ? c->limit - kept : 0;
-	return arena_printf(a, "container: %s of %s counted, OOM kill %s away", unit_bytes(now, c->limit_current),
-			    unit_bytes(limit, c->limit), unit_bytes(left, spare));
+	return arena_printf(a, "container: %s of %s counted, OOM kill %s away",
+			    unit_bytes(now, c->limit_current), unit_bytes(limit, c->limit),
+			    unit_bytes(left, spare));
 }
 
 static void add_foot(const struct subject *in, struct report *r, const struct ledger *l)
@@ -342,9 +390,12 @@ static void add_foot(const struct subject *in, struct report *r, const struct le
 		double share = 100.0 * (double)lost / (double)l->rss;
 
 		block_item(r, b,
-			   lost && share < 0.005 ? arena_printf(r->mem, "unexplained %s (<0.01 %%)", unit_bytes(text, lost))
-						 : arena_printf(r->mem, "unexplained %s (%.*f %%)", unit_bytes(text, lost),
-								!lost || share >= 0.995 ? 0 : 2, share));
+			   lost && share < 0.005
+				   ? arena_printf(r->mem, "unexplained %s (<0.01 %%)",
+						  unit_bytes(text, lost))
+				   : arena_printf(r->mem, "unexplained %s (%.*f %%)",
+						  unit_bytes(text, lost),
+						  !lost || share >= 0.995 ? 0 : 2, share));
 	}
 	if (l->s->os->cgroup)
 		block_item(r, b, container_line(r->mem, l->s->os->cgroup));
@@ -356,10 +407,12 @@ static const char *more_about(const char *cause)
 	static const struct {
 		const char *cause, *view;
 	} more[] = {
-		{"fragmentation", "spans"},	 {"span-tail", "spans"},     {"retention", "spans"},
-		{"goroutines", "goroutines"},	 {"stacks", "goroutines"},   {"mapped-files", "maps"},
-		{"native-leak", "maps"},	 {"native-retention", "maps"}, {"raw-mmap", "maps"},
-		{"released-not-gone", "maps"}, {"gc-schedule", "memstats"}, {"limit-misfit", "memstats"},
+		{"fragmentation", "spans"},  {"span-tail", "spans"},
+		{"retention", "spans"},	     {"goroutines", "goroutines"},
+		{"stacks", "goroutines"},    {"mapped-files", "maps"},
+		{"native-leak", "maps"},     {"native-retention", "maps"},
+		{"raw-mmap", "maps"},	     {"released-not-gone", "maps"},
+		{"gc-schedule", "memstats"}, {"limit-misfit", "memstats"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(more); i++)
@@ -395,22 +448,25 @@ static void add_head(const struct subject *in, struct report *r, const struct le
 	char text[UNIT_TEXT];
 
 	block_item(r, b,
-		   l->residency ? arena_printf(r->mem, "RSS %s MiB", unit_mib(text, (int64_t)l->rss))
-				: "RSS unknown");
+		   l->residency
+			   ? arena_printf(r->mem, "RSS %s MiB", unit_mib(text, (int64_t)l->rss))
+			   : "RSS unknown");
 	if (!p->enabled) {
 		block_item(r, b, "heap profile off");
 		return;
 	}
 	block_item(r, b, arena_printf(r->mem, "heap profile %s", unit_mib(text, p->inuse_space)));
 	if (l->residency)
-		block_item(r, b, arena_printf(r->mem, "gap %s",
-					      unit_mib(text, (int64_t)l->rss - p->inuse_space)));
+		block_item(r, b,
+			   arena_printf(r->mem, "gap %s",
+					unit_mib(text, (int64_t)l->rss - p->inuse_space)));
 }
 
 void ledger_report(const struct subject *in, const struct ledger *l, bool all, struct report *ret)
 {
 	struct arena *a = ret->mem;
-	struct table *lines = lines_table(a, l), *bridge = bridge_table(a, l), *causes = causes_table(a, l);
+	struct table *lines = lines_table(a, l), *bridge = bridge_table(a, l),
+		     *causes = causes_table(a, l);
 	struct table *container = l->has_container ? container_table(a, l) : NULL;
 	bool calm = l->n_causes == 1 && !strcmp(l->causes[0].id, "nothing-wrong");
 
@@ -449,8 +505,8 @@ void ledger_report(const struct subject *in, const struct ledger *l, bool all, s
 		ret->partial = true;
 }
 
-bool view_ledger_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret,
-		     struct err *err)
+bool view_ledger_run(const struct subject *in, const struct options *o, struct arena *a,
+		     struct report *ret, struct err *err)
 {
 	struct ledger *l = ARENA_NEW(a, struct ledger);
 

@@ -1,6 +1,7 @@
 /*
- * Every mapping with what is in memory of it, and to which lines of the ledger that goes: /proc/PID/smaps with the
- * question "what is it for" answered. Listens to the ledger being built, so that the sums are the ledger's own.
+ * Every mapping with what is in memory of it, and to which lines of the ledger that goes:
+ * /proc/PID/smaps with the question "what is it for" answered. Listens to the ledger being built,
+ * so that the sums are the ledger's own.
  */
 #include <string.h>
 
@@ -18,9 +19,9 @@ struct map_lines {
 
 struct listener {
 	const struct os_facts *os;
-	struct map_lines *lines; /* one a mapping */
+	struct map_lines *lines;  /* one a mapping */
 	struct map_lines outside; /* claimed where no mapping is: a bug, kept to be shown */
-	uint32_t at;              /* the mapping that was hit last */
+	uint32_t at;		  /* the mapping that was hit last */
 };
 
 /* Index of the mapping that holds `at`, n_maps when none does. */
@@ -48,7 +49,8 @@ static void hear(void *ctx, enum line_id line, taddr start, taddr end, bytes res
 {
 	struct listener *l = ctx;
 
-	/* A claim may run over several mappings: each gets what is resident there, the last one what is left. */
+	/* A claim may run over several mappings: each gets what is resident there, the last one
+	 * what is left. */
 	while (resident && start < end) {
 		uint32_t i = map_index(l, start);
 		taddr stop = i < l->os->n_maps ? MIN(end, l->os->maps[i].end) : end;
@@ -63,8 +65,20 @@ static void hear(void *ctx, enum line_id line, taddr start, taddr end, bytes res
 }
 
 enum {
-	COL_START, COL_END, COL_ADDRESS, COL_PERMS, COL_SIZE, COL_RESIDENT, COL_TEXT_SIZE, COL_TEXT_RESIDENT, COL_SWAPPED, COL_HUGE,
-	COL_PATH, COL_DELETED, COL_LINES, COL_FOR,
+	COL_START,
+	COL_END,
+	COL_ADDRESS,
+	COL_PERMS,
+	COL_SIZE,
+	COL_RESIDENT,
+	COL_TEXT_SIZE,
+	COL_TEXT_RESIDENT,
+	COL_SWAPPED,
+	COL_HUGE,
+	COL_PATH,
+	COL_DELETED,
+	COL_LINES,
+	COL_FOR,
 };
 static const struct column COLUMNS[] = {
 	[COL_START] = {"start", NULL, COLUMN_TEXT, 0},
@@ -101,7 +115,8 @@ static const char *lines_text(struct arena *a, const struct map_lines *m, uint32
 		char mib[UNIT_TEXT];
 
 		for (int i = 0; i < N_LINES; i++)
-			if (!taken[i] && m->resident[i] && (best < 0 || m->resident[i] > m->resident[best]))
+			if (!taken[i] && m->resident[i] &&
+			    (best < 0 || m->resident[i] > m->resident[best]))
 				best = i;
 		if (best < 0)
 			break;
@@ -112,7 +127,8 @@ static const char *lines_text(struct arena *a, const struct map_lines *m, uint32
 		}
 		n++;
 		taken[best] = true;
-		str_addf(&s, "%s%s %s", s.n ? ", " : "", LINES[best].id, unit_mib(mib, (int64_t)m->resident[best]));
+		str_addf(&s, "%s%s %s", s.n ? ", " : "", LINES[best].id,
+			 unit_mib(mib, (int64_t)m->resident[best]));
 	}
 	ret = arena_strdup(a, s.s ? s.s : "");
 	str_free(&s);
@@ -122,7 +138,8 @@ static const char *lines_text(struct arena *a, const struct map_lines *m, uint32
 /* "In memory: Go heap 263.9 MiB, mapped files 100.0, C heap 64.1, stacks 60.2." */
 static const char *verdict(struct arena *a, const struct map_lines *sum)
 {
-	bytes by[N_BRIDGE] = {0}; /* indexed by row of the bridge: what people call a kind of memory */
+	bytes by[N_BRIDGE] = {
+		0}; /* indexed by row of the bridge: what people call a kind of memory */
 	struct str s = {0};
 	const char *ret;
 	uint32_t n = 0;
@@ -139,7 +156,8 @@ static const char *verdict(struct arena *a, const struct map_lines *sum)
 				best = i;
 		if (by[best] < SMALL)
 			break;
-		str_addf(&s, "%s %s %s%s", n ? "," : "", best == BRIDGE_PROFILE ? "the Go heap" : BRIDGE_INFO[best].title,
+		str_addf(&s, "%s %s %s%s", n ? "," : "",
+			 best == BRIDGE_PROFILE ? "the Go heap" : BRIDGE_INFO[best].title,
 			 unit_mib(mib, (int64_t)by[best]), n ? "" : " MiB");
 		by[best] = 0;
 	}
@@ -159,8 +177,8 @@ static struct value lines_json(struct arena *a, const struct map_lines *m)
 	return o;
 }
 
-static void add_mapping(struct arena *a, struct table *t, const struct os_facts *os, const struct mapping *m,
-			const struct map_lines *lines, bool all)
+static void add_mapping(struct arena *a, struct table *t, const struct os_facts *os,
+			const struct mapping *m, const struct map_lines *lines, bool all)
 {
 	bool residency = os->residency != RESIDENCY_NONE;
 	bytes resident = pages_in(&os->pages, m->start, m->end, PAGE_RESIDENT);
@@ -170,11 +188,12 @@ static void add_mapping(struct arena *a, struct table *t, const struct os_facts 
 	row->cells[COL_START] = value_str(address(a, m->start));
 	row->cells[COL_END] = value_str(address(a, m->end));
 	row->cells[COL_ADDRESS] = value_str(arena_printf(a, "%llx", (unsigned long long)m->start));
-	row->cells[COL_PERMS] =
-		value_str(arena_printf(a, "%c%c%c%c", m->flags & MAP_READ ? 'r' : '-', m->flags & MAP_WRITE ? 'w' : '-',
-				       m->flags & MAP_EXEC ? 'x' : '-', m->flags & MAP_SHARED_ ? 's' : 'p'));
+	row->cells[COL_PERMS] = value_str(arena_printf(
+		a, "%c%c%c%c", m->flags & MAP_READ ? 'r' : '-', m->flags & MAP_WRITE ? 'w' : '-',
+		m->flags & MAP_EXEC ? 'x' : '-', m->flags & MAP_SHARED_ ? 's' : 'p'));
 	row->cells[COL_SIZE] = row->cells[COL_TEXT_SIZE] = value_uint(m->end - m->start);
-	row->cells[COL_RESIDENT] = row->cells[COL_TEXT_RESIDENT] = value_uint_if(residency, resident);
+	row->cells[COL_RESIDENT] = row->cells[COL_TEXT_RESIDENT] =
+		value_uint_if(residency, resident);
 	row->cells[COL_SWAPPED] = value_uint_if(residency, swapped);
 	row->cells[COL_HUGE] =
 		value_uint_if(residency, pages_in(&os->pages, m->start, m->end, PAGE_HUGE));
@@ -184,8 +203,8 @@ static void add_mapping(struct arena *a, struct table *t, const struct os_facts 
 	row->cells[COL_FOR] = value_str(lines_text(a, lines, all ? N_LINES : 2));
 }
 
-bool view_maps_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret,
-		   struct err *err)
+bool view_maps_run(const struct subject *in, const struct options *o, struct arena *a,
+		   struct report *ret, struct err *err)
 {
 	const struct os_facts *os = in->s->os;
 	struct ledger *l = ARENA_NEW(a, struct ledger);

@@ -1,6 +1,6 @@
 /*
- * runtime.MemStats and runtime/metrics of a program that does not print them. The arithmetic is memstats.c's; this
- * puts names, units and meanings beside it.
+ * runtime.MemStats and runtime/metrics of a program that does not print them. The arithmetic is
+ * memstats.c's; this puts names, units and meanings beside it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -67,7 +67,8 @@ static struct value array_BySize(struct arena *a, const struct memstats *m)
 	return list;
 }
 
-static const char *figure(struct arena *a, const struct snapshot *s, enum memstat_kind kind, struct value v)
+static const char *figure(struct arena *a, const struct snapshot *s, enum memstat_kind kind,
+			  struct value v)
 {
 	char text[UNIT_TEXT];
 
@@ -83,7 +84,8 @@ static const char *figure(struct arena *a, const struct snapshot *s, enum memsta
 			return "never";
 		if (s->read.at_unix_ns < (int64_t)v.u)
 			return "now";
-		return arena_printf(a, "%s ago", unit_duration(text, s->read.at_unix_ns - (int64_t)v.u));
+		return arena_printf(a, "%s ago",
+				    unit_duration(text, s->read.at_unix_ns - (int64_t)v.u));
 	case MEMSTAT_RATIO:
 		return arena_printf(a, "%.2f %%", v.d * 100);
 	case MEMSTAT_BOOL:
@@ -100,8 +102,8 @@ static const struct column COLUMNS[] = {
 	[COL_MEANING] = {NULL, "", COLUMN_PROSE, 1},
 };
 
-static void add_row(struct arena *a, struct table *t, const char *field, struct value v, const char *shown,
-		    const char *meaning)
+static void add_row(struct arena *a, struct table *t, const char *field, struct value v,
+		    const char *shown, const char *meaning)
 {
 	struct row *row = table_row(a, t, 0);
 
@@ -176,8 +178,8 @@ static struct table *grouped(struct arena *a, const struct table *all)
 	return t;
 }
 
-bool view_memstats_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret,
-		       struct err *err)
+bool view_memstats_run(const struct subject *in, const struct options *o, struct arena *a,
+		       struct report *ret, struct err *err)
 {
 	const struct counters *c = in->s->counters;
 	struct table *all = TABLE_NEW(a, COLUMNS);
@@ -188,7 +190,8 @@ bool view_memstats_run(const struct subject *in, const struct options *o, struct
 	uint32_t unknown;
 
 	if (!c)
-		return err_set(err, ERR_NOT_GO, "memstats: the runtime's counters could not be read");
+		return err_set(err, ERR_NOT_GO,
+			       "memstats: the runtime's counters could not be read");
 	m = memstats_compute(c);
 	report_init(ret, a, "whyrss.memstats/1");
 #define MEMSTAT(name, unit, where, text)                                                           \
@@ -211,9 +214,11 @@ bool view_memstats_run(const struct subject *in, const struct options *o, struct
 	block_item(ret, head, arena_printf(a, "Sys %s", unit_bytes(sys, m.Sys)));
 	report_block(ret, BLOCK_VERDICT,
 		     arena_printf(a,
-				  "Go holds %s and has returned %s; objects take %s, and the next GC ends at about %s.",
-				  unit_bytes(sys, m.Sys - m.HeapReleased), unit_bytes(gone, m.HeapReleased),
-				  unit_bytes(now, m.HeapAlloc), unit_bytes(goal, m.NextGC)));
+				  "Go holds %s and has returned %s; objects take %s, and the next "
+				  "GC ends at about %s.",
+				  unit_bytes(sys, m.Sys - m.HeapReleased),
+				  unit_bytes(gone, m.HeapReleased), unit_bytes(now, m.HeapAlloc),
+				  unit_bytes(goal, m.NextGC)));
 	report_block(ret, BLOCK_GAP, NULL);
 	report_table(ret, grouped(a, all));
 	if (option_set(o, OPT_ALL))
@@ -224,7 +229,11 @@ bool view_memstats_run(const struct subject *in, const struct options *o, struct
 	if (!option_set(o, OPT_ALL))
 		block_item(ret, head, arena_printf(a, "whyrss memstats %s --all", in->target));
 	block_item(ret, head, arena_printf(a, "whyrss %s", in->target));
-	subject_notes(in, ret, unknown ? arena_printf(a, "%u of %u samples of runtime/metrics cannot be known from outside and are null",
-						      unknown, value_count(&metrics)) : NULL);
+	subject_notes(in, ret,
+		      unknown ? arena_printf(a,
+					     "%u of %u samples of runtime/metrics cannot be known "
+					     "from outside and are null",
+					     unknown, value_count(&metrics))
+			      : NULL);
 	return true;
 }

@@ -14,8 +14,8 @@ static const struct column COLUMNS[] = {
 	[COL_TEXT] = {NULL, "", COLUMN_TEXT, 0},
 };
 
-bool view_processes_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret,
-			struct err *err)
+bool view_processes_run(const struct subject *in, const struct options *o, struct arena *a,
+			struct report *ret, struct err *err)
 {
 	struct table *t = TABLE_NEW(a, COLUMNS);
 	const struct process_item *biggest = NULL;
@@ -54,11 +54,19 @@ bool view_processes_run(const struct subject *in, const struct options *o, struc
 		report_block(ret, BLOCK_TEXT, "No Go process is running that this user may read.");
 	report_block(ret, BLOCK_GAP, NULL);
 	if (shut)
-		report_note(ret, notes, arena_printf(a, "%u more Go process%s may not be read by this user: run as root, or with "
-						     "CAP_SYS_PTRACE (--all lists them)", shut, shut == 1 ? "" : "es"));
+		report_note(ret, notes,
+			    arena_printf(a,
+					 "%u more Go process%s may not be read by this user: run "
+					 "as root, or with "
+					 "CAP_SYS_PTRACE (--all lists them)",
+					 shut, shut == 1 ? "" : "es"));
 	if (in->n_hidden)
-		report_note(ret, notes, arena_printf(a, "%u process%s may not be looked at by this user: run as root, or with "
-						     "CAP_SYS_PTRACE", in->n_hidden, in->n_hidden == 1 ? "" : "es"));
+		report_note(ret, notes,
+			    arena_printf(a,
+					 "%u process%s may not be looked at by this user: run as "
+					 "root, or with "
+					 "CAP_SYS_PTRACE",
+					 in->n_hidden, in->n_hidden == 1 ? "" : "es"));
 	report_put(ret, "notes", notes);
 	b = report_block(ret, BLOCK_ITEMS, "next:");
 	block_item(ret, b, biggest ? arena_printf(a, "whyrss %d", biggest->pid) : "whyrss PID");

@@ -1,13 +1,13 @@
 /*
- * The Go heap by size class: how full its spans are, which of their bytes are holes, and how much of that is in
- * memory. This is what HeapInuse minus HeapAlloc is made of.
+ * The Go heap by size class: how full its spans are, which of their bytes are holes, and how much
+ * of that is in memory. This is what HeapInuse minus HeapAlloc is made of.
  */
 #include <string.h>
 
 #include "base/unit.h"
 #include "view/view.h"
 
-#define DECILES 10
+#define DECILES	     10
 #define SPAN_CLASSES (2 * GO_SIZE_CLASSES) /* class << 1 | noscan */
 
 struct class_sum {
@@ -70,8 +70,25 @@ static void add_sum(struct class_sum *to, const struct class_sum *c)
 }
 
 enum {
-	COL_CLASS, COL_SIZE, COL_SCAN, COL_NAME, COL_POINTERS, COL_SPANS, COL_SLOTS, COL_LIVE, COL_NEW, COL_DEAD, COL_HOLES,
-	COL_OCCUPANCY, COL_HISTOGRAM, COL_BYTES, COL_RESIDENT, COL_HOLE_BYTES, COL_TAIL_BYTES, COL_CACHED, COL_UNSWEPT,
+	COL_CLASS,
+	COL_SIZE,
+	COL_SCAN,
+	COL_NAME,
+	COL_POINTERS,
+	COL_SPANS,
+	COL_SLOTS,
+	COL_LIVE,
+	COL_NEW,
+	COL_DEAD,
+	COL_HOLES,
+	COL_OCCUPANCY,
+	COL_HISTOGRAM,
+	COL_BYTES,
+	COL_RESIDENT,
+	COL_HOLE_BYTES,
+	COL_TAIL_BYTES,
+	COL_CACHED,
+	COL_UNSWEPT,
 };
 static const struct column COLUMNS[] = {
 	[COL_CLASS] = {"class", NULL, COLUMN_ID, 0},
@@ -141,33 +158,44 @@ static struct value other_json(struct arena *a, const struct class_sum *c, bool 
 static const char *verdict(struct arena *a, const struct class_sum *all, const struct class_sum *by,
 			   bytes large_waste)
 {
-	char in[UNIT_TEXT], of[UNIT_TEXT], most[UNIT_TEXT], size[UNIT_TEXT];
+	char in[UNIT_TEXT], of[UNIT_TEXT], most[UNIT_TEXT];
 	bytes gap = hole_bytes(all), worst_gap = 0;
-	unsigned worst = 0;
+	unsigned worst = 0, classes = 0;
+	double percent;
 
 	if (!all->spans)
 		return "No span is in use.";
 	for (unsigned i = 2; i < SPAN_CLASSES; i++) {
 		bytes g = hole_bytes(&by[i]);
 
+		classes += g != 0;
 		if (g > worst_gap) {
 			worst_gap = g;
 			worst = i;
 		}
 	}
 	if (gap < all->bytes / 20)
-		return arena_printf(a, "Spans are well filled: %s of %s are holes%s.", unit_bytes(in, gap),
-				    unit_bytes(of, all->bytes),
-				    large_waste > all->bytes / 20
-					    ? arena_printf(a, "; large objects waste %s by rounding up to pages",
-							   unit_bytes(most, large_waste))
-					    : "");
+		return arena_printf(
+			a, "Spans are well filled: %s of %s are holes%s.", unit_bytes(in, gap),
+			unit_bytes(of, all->bytes),
+			large_waste > all->bytes / 20
+				? arena_printf(a,
+					       "; large objects waste %s by rounding up to pages",
+					       unit_bytes(most, large_waste))
+				: "");
+	unit_bytes(in, gap);
+	unit_bytes(of, all->bytes);
+	percent = 100.0 * (double)gap / (double)all->bytes;
+	if (worst_gap < gap / 5)
+		return arena_printf(
+			a, "Holes take %s of %s in spans (%.0f %%), spread over %u size classes.",
+			in, of, percent, classes);
 	return arena_printf(a,
-			    "Holes take %s of %s in spans (%.0f %%), %s of it in objects of %s %s pointers: those spans "
-			    "are %.0f %% full.",
-			    unit_bytes(in, gap), unit_bytes(of, all->bytes),
-			    100.0 * (double)gap / (double)all->bytes, unit_bytes(most, worst_gap),
-			    unit_bytes(size, GO_CLASS_SIZE[worst >> 1]), worst & 1 ? "without" : "with",
+			    "Holes take %s of %s in spans (%.0f %%), %s of it in objects of %u "
+			    "bytes %s pointers: those "
+			    "spans are %.0f %% full.",
+			    in, of, percent, unit_bytes(most, worst_gap), GO_CLASS_SIZE[worst >> 1],
+			    worst & 1 ? "without" : "with",
 			    100.0 * (double)objects(&by[worst]) / (double)MAX(by[worst].slots, 1U));
 }
 
@@ -176,7 +204,8 @@ static void add_free(struct report *r, const struct snapshot *s, bool residency)
 	static const struct {
 		const char *key, *title;
 		uint8_t use;
-	} kinds[] = {{"free_pages", "free pages kept", PAGES_FREE}, {"released_pages", "released pages", PAGES_RELEASED}};
+	} kinds[] = {{"free_pages", "free pages kept", PAGES_FREE},
+		     {"released_pages", "released pages", PAGES_RELEASED}};
 	struct block *b = report_block(r, BLOCK_ITEMS, "not in spans:");
 	char size[UNIT_TEXT], resident[UNIT_TEXT];
 
@@ -197,19 +226,22 @@ static void add_free(struct report *r, const struct snapshot *s, bool residency)
 		value_put(r->mem, o, "resident", value_uint_if(residency, in));
 		report_put(r, kinds[k].key, o);
 		block_item(r, b,
-			   arena_printf(r->mem, "%s %s, %s of it in memory", kinds[k].title, unit_bytes(size, n),
+			   arena_printf(r->mem, "%s %s, %s of it in memory", kinds[k].title,
+					unit_bytes(size, n),
 					residency ? unit_bytes(resident, in) : "an unknown part"));
 	}
 }
 
-bool view_spans_run(const struct subject *in, const struct options *o, struct arena *a, struct report *ret,
-		    struct err *err)
+bool view_spans_run(const struct subject *in, const struct options *o, struct arena *a,
+		    struct report *ret, struct err *err)
 {
 	const struct snapshot *s = in->s;
 	bool residency = s->os->residency != RESIDENCY_NONE;
 	struct class_sum *by = ARENA_ARRAY(a, struct class_sum, SPAN_CLASSES);
-	struct class_sum *total = ARENA_NEW(a, struct class_sum), *large = ARENA_NEW(a, struct class_sum);
-	struct class_sum *stacks = ARENA_NEW(a, struct class_sum), *other = ARENA_NEW(a, struct class_sum);
+	struct class_sum *total = ARENA_NEW(a, struct class_sum),
+			 *large = ARENA_NEW(a, struct class_sum);
+	struct class_sum *stacks = ARENA_NEW(a, struct class_sum),
+			 *other = ARENA_NEW(a, struct class_sum);
 	struct table *t = TABLE_NEW(a, COLUMNS);
 	char text[UNIT_TEXT], rest[UNIT_TEXT];
 	struct block *b;
@@ -245,7 +277,7 @@ bool view_spans_run(const struct subject *in, const struct options *o, struct ar
 		fill(a, row, &by[i], residency);
 	}
 	for (uint32_t i = 0; i < t->rows.n; i++)
-		if (t->rows.v[i].cells[COL_BYTES].u < total->bytes / 200 &&
+		if (t->rows.v[i].cells[COL_BYTES].u < total->bytes / 50 &&
 		    t->rows.v[i].cells[COL_HOLE_BYTES].u < hole_bytes(total) / 50)
 			t->rows.v[i].flags |= ROW_QUIET;
 	if (!subject_table(ret, t, o, "hole_bytes", 20, err))
@@ -268,9 +300,7 @@ bool view_spans_run(const struct subject *in, const struct options *o, struct ar
 	value_put(a, ret->json, "torn_spans", value_uint(s->heap.torn));
 
 	block_item(ret, b, arena_printf(a, "in spans %s", unit_bytes(text, total->bytes)));
-	block_item(ret, b,
-		   arena_printf(a, "holes %s",
-				unit_bytes(rest, hole_bytes(total))));
+	block_item(ret, b, arena_printf(a, "holes %s", unit_bytes(rest, hole_bytes(total))));
 	report_block(ret, BLOCK_VERDICT, verdict(a, total, by, s->heap.large_waste));
 	report_block(ret, BLOCK_GAP, NULL);
 	report_table(ret, t);
@@ -280,7 +310,9 @@ bool view_spans_run(const struct subject *in, const struct options *o, struct ar
 	block_item(ret, b, arena_printf(a, "stacks %s", unit_bytes(text, stacks->bytes)));
 	block_item(ret, b, arena_printf(a, "GC work buffers %s", unit_bytes(text, other->bytes)));
 	if (s->heap.large_waste)
-		block_item(ret, b, arena_printf(a, "large objects rounded up by %s", unit_bytes(text, s->heap.large_waste)));
+		block_item(ret, b,
+			   arena_printf(a, "large objects rounded up by %s",
+					unit_bytes(text, s->heap.large_waste)));
 	subject_foot(in, ret);
 	b = report_block(ret, BLOCK_ITEMS, "next:");
 	block_item(ret, b, arena_printf(a, "whyrss spans %s --sort occupancy", in->target));

@@ -40,7 +40,8 @@ bool view_check(const struct view *v, const struct options *o, struct err *err)
 {
 	for (unsigned i = 0; i < N_OPTIONS; i++)
 		if (o->v[i].set && !view_takes(v, (enum option_id)i))
-			return err_set(err, ERR_USAGE, "--%s: not an option of %s; see whyrss help %s",
+			return err_set(err, ERR_USAGE,
+				       "--%s: not an option of %s; see whyrss help %s",
 				       OPTIONS[i].name, v->name, v->name);
 	return true;
 }

@@ -12,6 +12,7 @@
  *   n  brk is blocked: the main arena maps its memory (main, first)
  *   m  realloc of a large block moves it (mremap)          e  short-lived threads that leave arenas and stacks
  *   c  640-byte blocks with the look of a tcache           F  300,000 fast chunks in one bin (main)
+ *   u  a thread that lives on a stack from malloc (main)
  *
  * FILE gets lines "name value", then "block ADDRESS USABLE" for each block in use, then "end".
  */
@@ -43,7 +44,7 @@ struct thread {
 
 static const char *ops;
 static pthread_barrier_t done, leave;
-static atomic_int failed;
+static atomic_int failed, waiting;
 
 static void keep(struct thread *t, void *p)
 {
@@ -89,6 +90,15 @@ static void *short_lived(void *arg)
 	for (unsigned i = 0; i < 100; i++)
 		free(p[i]);
 	return NULL;
+}
+
+static void *waits(void *arg)
+{
+	free(malloc(50));
+	atomic_store(&waiting, 1);
+	for (;;)
+		pause();
+	return arg;
 }
 
 static void op_run(struct thread *t, char op)
@@ -208,6 +218,17 @@ static void op_main(struct thread *t, char op)
 		for (unsigned i = 0; i < 300000; i++)
 			keep(t, filled(56));
 		thin(t, first, 1);
+	} else if (op == 'u') {
+		pthread_attr_t attr;
+		pthread_t id;
+		void *stack = NULL;
+
+		if (posix_memalign(&stack, 4096, 1 << 20) || pthread_attr_init(&attr) ||
+		    pthread_attr_setstack(&attr, stack, 1 << 20) || pthread_create(&id, &attr, waits, NULL))
+			atomic_store(&failed, 1);
+		keep(t, stack);
+		while (!atomic_load(&waiting))
+			;
 	} else if (op == 't') {
 		thin(t, 0, 1);
 		malloc_trim(0);
@@ -276,7 +297,7 @@ int main(int argc, char **argv)
 			return 1;
 	for (const char *op = ops; *op; op++) {
 		op_run(&threads[n], *op);
-		if (strchr("hFt", *op))
+		if (strchr("hFtu", *op))
 			op_main(&threads[n], *op);
 	}
 	pthread_barrier_wait(&done);

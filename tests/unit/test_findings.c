@@ -175,6 +175,11 @@ static void forecasts(void **state)
 	assert_true(pacer_frequency(100 * MIB, 200 * MIB, 150 * MIB) == 2.0);
 	assert_true(pacer_frequency(100, 200, 500) == 0.25);
 	assert_true(isfinite(pacer_frequency(100, 100, 100)));
+	/* 3 % become 6 % of a machine with time to spare; 40 % of a busy one become 80 of 140 parts */
+	assert_true(fabs(pacer_gc_share(0.03, 0.5, 2) - 0.06) < 1e-12);
+	assert_true(fabs(pacer_gc_share(0.4, 0, 2) - 0.8 / 1.4) < 1e-12);
+	assert_true(fabs(pacer_gc_share(0.4, 0.1, 3) - 1.2 / 1.7) < 1e-12);
+	assert_true(pacer_gc_share(0, 0, 5) == 0);
 	/* (100 / 200) * 300 MiB and 10 % */
 	assert_int_equal(pacer_retained(100 * MIB, 200 * MIB, 300 * MIB), 165 * MIB);
 	assert_int_equal(pacer_retained(100, 0, 300), UINT64_MAX);
@@ -213,6 +218,7 @@ static struct scene *scene_new(void)
 				 .heapMarked = 60 * MIB, .heapGoal = 120 * MIB, .trigger = 115 * MIB, .numgc = 7, .numforcedgc = 2,
 				 .last_gc_nanotime = 100000000000, .nanotime = 141000000000, .gomaxprocs = 2,
 				 .has_cpu = true, .cpu_total = 100000000000, .cpu_gc_total = 3000000000, .cpu_gc_idle = 1000000000,
+				 .cpu_idle = 80000000000,
 				 .heapInUse = 64 * MIB, .lastHeapInUse = 64 * MIB, .lastHeapGoal = 120 * MIB, .mappedReady = 70 * MIB,
 				 .totalAlloc = 60 * MIB};
 	e->s.os = &e->os;
@@ -394,7 +400,7 @@ static void garbage_is_the_schedule(void **state)
 	assert_says(c, "allocated since GC 7, 41 s ago: 110.0 MiB");
 	assert_says(c, "heap 175.0 MiB of a goal of 240.0 MiB (GOGC=300); the next GC starts at 200.0 MiB");
 	assert_says(c, "they took 2.0 % of the CPU time");
-	assert_says(c, "a GC is forced 2 min after the last one: in 79 s");
+	assert_says(c, "a GC 2 to 3 min after the last one: in 2 min at the latest");
 	/* room 180 -> 60 MiB: a third of the garbage stays, three times as many cycles */
 	assert_says(c, "set GOGC=100");
 	assert_says(c, "about 4.0 % more CPU time for the GC: 3.0 times as many cycles, 6.0 % instead of 2.0 %");

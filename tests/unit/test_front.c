@@ -1,12 +1,13 @@
 /*
- * What the user sees: golden files of every view at several widths, and properties that must hold whatever a program
- * calls itself: no line is too wide, no control byte leaves, the JSON parses.
+ * What the user sees: golden files of every view at several widths, and properties that must hold
+ * whatever a program calls itself: no line is too wide, no control byte leaves, the JSON parses.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 #include "front/help.h"
@@ -117,7 +118,8 @@ static bool json_list(struct json *j, bool object)
 				return false;
 			lengths[n % 512] = (size_t)(j->at - keys[n % 512]);
 			for (uint32_t i = 1; i < n && n < 512; i++)
-				if (lengths[i] == lengths[n] && !memcmp(keys[i], keys[n], lengths[n]))
+				if (lengths[i] == lengths[n] &&
+				    !memcmp(keys[i], keys[n], lengths[n]))
 					return json_fail(j, "a key twice");
 			json_space(j);
 			if (*j->at++ != ':')
@@ -174,7 +176,8 @@ static void assert_harmless(const char *text, const char *what)
 		unsigned char c = (unsigned char)*p;
 
 		if ((c < 0x20 && c != '\n') || c == 0x7f)
-			fail_msg("%s: control byte %#x in: %.60s", what, c, p > text + 20 ? p - 20 : text);
+			fail_msg("%s: control byte %#x in: %.60s", what, c,
+				 p > text + 20 ? p - 20 : text);
 		if (c == 0xc2 && (unsigned char)p[1] < 0xa0)
 			fail_msg("%s: C1 control", what);
 		if (!memcmp(p, "\xe2\x80\xae", MIN(strlen(p), (size_t)3)))
@@ -223,7 +226,10 @@ static void test_widths(void **state)
 
 				ask(&f, VIEW_NAMES[v], all ? ALL : NULL, &r);
 				for (size_t w = 0; w < ARRAY_LEN(widths); w++) {
-					struct text_style st = {.width = widths[w], .utf8 = true, .cut = true, .all = all};
+					struct text_style st = {.width = widths[w],
+								.utf8 = true,
+								.cut = true,
+								.all = all};
 					struct str out = {0};
 
 					render_text(&out, &r, &st);
@@ -234,7 +240,8 @@ static void test_widths(void **state)
 					st.utf8 = false;
 					render_text(&out, &r, &st);
 					for (const char *p = out.s; *p; p++)
-						assert_true((*p >= 0x20 && *p < 0x7f) || *p == '\n');
+						assert_true((*p >= 0x20 && *p < 0x7f) ||
+							    *p == '\n');
 					str_free(&out);
 				}
 			}
@@ -245,7 +252,8 @@ static void test_widths(void **state)
 
 static void test_colour_is_ours_alone(void **state)
 {
-	struct text_style st = {.width = 100, .utf8 = true, .cut = true, .all = true, .colour = true};
+	struct text_style st = {
+		.width = 100, .utf8 = true, .cut = true, .all = true, .colour = true};
 	struct fixture f;
 	struct report r;
 	struct str out = {0};
@@ -294,7 +302,8 @@ static void test_json(void **state)
 				render_json(&out, &r.json, indent);
 				assert_json(out.s);
 				if (!indent)
-					assert_null(strchr(out.s, '\n')); /* one document, one line */
+					assert_null(
+						strchr(out.s, '\n')); /* one document, one line */
 				assert_null(strstr(out.s, "<script"));
 				assert_null(strchr(out.s, '\033'));
 				str_free(&out);
@@ -429,7 +438,9 @@ static void golden(const char *name, const struct str *got)
 	if (strcmp(want, got->s)) {
 		fprintf(stderr, "--- %s, got:\n%s", path, got->s);
 		free(want);
-		fail_msg("%s differs; if that is wanted, run with WHYRSS_UPDATE_GOLDEN=1 and look at the diff", name);
+		fail_msg("%s differs; if that is wanted, run with WHYRSS_UPDATE_GOLDEN=1 and look "
+			 "at the diff",
+			 name);
 	}
 	free(want);
 }
@@ -445,17 +456,38 @@ static void test_golden(void **state)
 		{"ledger-100.txt", "ledger", {.width = 100, .utf8 = true, .cut = true}, false},
 		{"ledger-160.txt", "ledger", {.width = 160, .utf8 = true, .cut = true}, false},
 		{"ledger-piped.txt", "ledger", {.width = 100, .utf8 = true}, false},
-		{"ledger-all.txt", "ledger", {.width = 120, .utf8 = true, .cut = true, .all = true}, false},
-		{"ledger-colour.txt", "ledger", {.width = 100, .utf8 = true, .cut = true, .colour = true}, false},
+		{"ledger-all.txt",
+		 "ledger",
+		 {.width = 120, .utf8 = true, .cut = true, .all = true},
+		 false},
+		{"ledger-colour.txt",
+		 "ledger",
+		 {.width = 100, .utf8 = true, .cut = true, .colour = true},
+		 false},
 		{"ledger-ascii.txt", "ledger", {.width = 80, .cut = true}, false},
-		{"ledger-hostile.txt", "ledger", {.width = 80, .utf8 = true, .cut = true, .all = true}, true},
+		{"ledger-hostile.txt",
+		 "ledger",
+		 {.width = 80, .utf8 = true, .cut = true, .all = true},
+		 true},
 		{"memstats-100.txt", "memstats", {.width = 100, .utf8 = true, .cut = true}, false},
-		{"memstats-all.txt", "memstats", {.width = 100, .utf8 = true, .cut = true, .all = true}, false},
+		{"memstats-all.txt",
+		 "memstats",
+		 {.width = 100, .utf8 = true, .cut = true, .all = true},
+		 false},
 		{"spans-80.txt", "spans", {.width = 80, .utf8 = true, .cut = true}, false},
 		{"spans-160.txt", "spans", {.width = 160, .utf8 = true, .cut = true}, false},
-		{"goroutines-80.txt", "goroutines", {.width = 80, .utf8 = true, .cut = true}, false},
-		{"goroutines-160.txt", "goroutines", {.width = 160, .utf8 = true, .cut = true}, false},
-		{"goroutines-hostile.txt", "goroutines", {.width = 100, .utf8 = true, .cut = true}, true},
+		{"goroutines-80.txt",
+		 "goroutines",
+		 {.width = 80, .utf8 = true, .cut = true},
+		 false},
+		{"goroutines-160.txt",
+		 "goroutines",
+		 {.width = 160, .utf8 = true, .cut = true},
+		 false},
+		{"goroutines-hostile.txt",
+		 "goroutines",
+		 {.width = 100, .utf8 = true, .cut = true},
+		 true},
 		{"maps-80.txt", "maps", {.width = 80, .utf8 = true, .cut = true}, false},
 		{"maps-piped.txt", "maps", {.width = 100, .utf8 = true}, false},
 	};
@@ -504,7 +536,7 @@ static void test_requests(void **state)
 	static const struct {
 		const char *line[6];
 		const char *view, *target; /* what is asked for; view NULL: fails */
-		const char *says;          /* part of the message */
+		const char *says;	   /* part of the message */
 	} cases[] = {
 		{{NULL}, "processes", NULL, NULL},
 		{{"--json"}, "processes", NULL, NULL},
@@ -566,15 +598,29 @@ static void test_style(void **state)
 		const char *option;
 		struct text_style want;
 	} cases[] = {
-		{{.terminal = true, .width = 132}, NULL, {.width = 132, .colour = true, .utf8 = true, .cut = true}},
-		{{.terminal = true, .width = 132, .no_color = true}, NULL, {.width = 132, .utf8 = true, .cut = true}},
-		{{.terminal = true, .width = 132, .term = "dumb"}, NULL, {.width = 132, .utf8 = true, .cut = true}},
-		{{.terminal = true, .no_color = true}, "--color=always", {.width = 100, .colour = true, .utf8 = true, .cut = true}},
-		{{.terminal = true, .width = 90}, "--color=never", {.width = 90, .utf8 = true, .cut = true}},
-		{{.terminal = true, .width = 3}, NULL, {.width = 40, .colour = true, .utf8 = true, .cut = true}},
+		{{.terminal = true, .width = 132},
+		 NULL,
+		 {.width = 132, .colour = true, .utf8 = true, .cut = true}},
+		{{.terminal = true, .width = 132, .no_color = true},
+		 NULL,
+		 {.width = 132, .utf8 = true, .cut = true}},
+		{{.terminal = true, .width = 132, .term = "dumb"},
+		 NULL,
+		 {.width = 132, .utf8 = true, .cut = true}},
+		{{.terminal = true, .no_color = true},
+		 "--color=always",
+		 {.width = 100, .colour = true, .utf8 = true, .cut = true}},
+		{{.terminal = true, .width = 90},
+		 "--color=never",
+		 {.width = 90, .utf8 = true, .cut = true}},
+		{{.terminal = true, .width = 3},
+		 NULL,
+		 {.width = 40, .colour = true, .utf8 = true, .cut = true}},
 		{{.terminal = false}, NULL, {.width = 100, .utf8 = true}},
 		{{.terminal = false}, "--width=72", {.width = 72, .utf8 = true, .cut = true}},
-		{{.terminal = false}, "--width=99999999", {.width = 1000, .utf8 = true, .cut = true}},
+		{{.terminal = false},
+		 "--width=99999999",
+		 {.width = 1000, .utf8 = true, .cut = true}},
 		{{.locale = "de_DE.UTF-8"}, NULL, {.width = 100, .utf8 = true}},
 		{{.locale = "C.utf8"}, NULL, {.width = 100, .utf8 = true}},
 		{{.locale = "de_DE.ISO-8859-1"}, NULL, {.width = 100}},
@@ -605,7 +651,8 @@ static void test_messages(void **state)
 	struct str out = {0};
 
 	(void)state;
-	err_set(&err, ERR_NOT_GO, "process 12 (%s) is not a Go program", "evil\033[2J\nwhyrss: all is well");
+	err_set(&err, ERR_NOT_GO, "process 12 (%s) is not a Go program",
+		"evil\033[2J\nwhyrss: all is well");
 	message_add(&out, &err);
 	assert_harmless(out.s, "message");
 	assert_ptr_equal(strchr(out.s, '\n'), out.s + out.n - 1); /* one line */
@@ -644,14 +691,16 @@ static void test_help(void **state)
 	for (unsigned i = 0; i < N_OPTIONS; i++)
 		assert_non_null(strstr(out.s, OPTIONS[i].name));
 	for (unsigned i = 0; i < N_VIEWS; i++)
-		assert_true(!!strstr(out.s, VIEWS[i].help) == !(VIEWS[i].flags & VIEW_HIDDEN) || strlen(VIEWS[i].help) > 60);
+		assert_true(!!strstr(out.s, VIEWS[i].help) == !(VIEWS[i].flags & VIEW_HIDDEN) ||
+			    strlen(VIEWS[i].help) > 60);
 	str_free(&out);
 
 	run((const char *const[]){"help", "spans", NULL}, EXIT_ANSWERED, &out, &messages);
 	assert_non_null(strstr(out.s, "--sort"));
 	assert_null(strstr(out.s, "--pss"));
 	str_free(&out);
-	run((const char *const[]){"spans", "--help", "--width=80", NULL}, EXIT_ANSWERED, &out, &messages);
+	run((const char *const[]){"spans", "--help", "--width=80", NULL}, EXIT_ANSWERED, &out,
+	    &messages);
 	assert_fits(out.s, 80, "help of spans");
 	str_free(&out);
 	run((const char *const[]){"help", "--json", NULL}, EXIT_ANSWERED, &out, &messages);
@@ -661,10 +710,12 @@ static void test_help(void **state)
 
 	run((const char *const[]){"man", NULL}, EXIT_ANSWERED, &out, &messages);
 	for (const char *p = out.s; (p = strchr(p, '\n')); p++)
-		assert_false(p[1] == '\'' || (p[1] == '.' && p[2] != '\\' && (p[2] < 'A' || p[2] > 'Z') && p[2] != 'b'));
+		assert_false(p[1] == '\'' || (p[1] == '.' && p[2] != '\\' &&
+					      (p[2] < 'A' || p[2] > 'Z') && p[2] != 'b'));
 	str_free(&out);
 	for (size_t i = 0; i < ARRAY_LEN(shells); i++) {
-		run((const char *const[]){"completion", shells[i], NULL}, EXIT_ANSWERED, &out, &messages);
+		run((const char *const[]){"completion", shells[i], NULL}, EXIT_ANSWERED, &out,
+		    &messages);
 		for (unsigned k = 0; k < N_OPTIONS; k++)
 			assert_non_null(strstr(out.s, OPTIONS[k].name));
 		str_free(&out);
@@ -699,7 +750,8 @@ static void test_targets_that_are_none(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		run((const char *const[]){"ledger", cases[i].target, NULL}, EXIT_FAILED, &out, &messages);
+		run((const char *const[]){"ledger", cases[i].target, NULL}, EXIT_FAILED, &out,
+		    &messages);
 		assert_null(out.s);
 		if (!strstr(messages.s, cases[i].says))
 			fail_msg("%s: %s", cases[i].target, messages.s);
@@ -714,11 +766,16 @@ static void test_targets_that_are_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_widths),	       cmocka_unit_test(test_colour_is_ours_alone),
-		cmocka_unit_test(test_json),	       cmocka_unit_test(test_json_numbers),
-		cmocka_unit_test(test_csv),	       cmocka_unit_test(test_golden),
-		cmocka_unit_test(test_requests),       cmocka_unit_test(test_style),
-		cmocka_unit_test(test_messages),       cmocka_unit_test(test_help),
+		cmocka_unit_test(test_widths),
+		cmocka_unit_test(test_colour_is_ours_alone),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json_numbers),
+		cmocka_unit_test(test_csv),
+		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_style),
+		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_help),
 		cmocka_unit_test(test_targets_that_are_none),
 	};
 

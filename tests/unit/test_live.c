@@ -57,6 +57,7 @@ struct made {
 	taddr none;	/* 8 pages, 4 written, then without any permission */
 	taddr reserved; /* 1024 pages without permission, untouched */
 	taddr zeros;	/* private mapping of /dev/zero, page 1 of 4 written */
+	taddr guard;	/* 4 pages, page 1 written, page 2 a guard page; 0: this kernel has none */
 	taddr counters; /* 8 of uint64_t, each counted up by a thread; the 9th by SIGRTMIN */
 };
 
@@ -146,6 +147,11 @@ static int child_main(const char *file)
 	m.reserved = child_map(1024 * PAGE, PROT_NONE, ANON | MAP_NORESERVE, -1);
 	m.zeros = child_map(4 * PAGE, RW, MAP_PRIVATE, zero);
 	child_write(m.zeros, 1);
+	m.guard = child_map(4 * PAGE, RW, ANON, -1);
+	child_write(m.guard, 1);
+	if (madvise((void *)(uintptr_t)(m.guard + 2 * PAGE), PAGE, 102 /* MADV_GUARD_INSTALL */) !=
+	    0)
+		m.guard = 0;
 	m.counters = child_map(PAGE, RW, ANON, -1);
 	child_signals = (uint64_t *)(uintptr_t)m.counters + 8;
 	signal(SIGRTMIN, child_signal);
@@ -435,8 +441,8 @@ static void check_contents(const struct child *c, struct target *t)
 	memset(b, 0x55, sizeof(b));
 	assert_int_equal(target_read(t, m->readonly + (FILE_PAGES - 1) * PAGE, b, 3 * PAGE), PAGE);
 	assert_true(all(b, PAGE / 2, FILL(FILE_PAGES - 1)) && all(b + PAGE / 2, PAGE / 2, 0));
-	for (size_t i = 0; i < 8; i++)
-		check_page(t, m->common, i, i < 2 ? FILL(i) : 0);
+	for (size_t i = 0; i < 2; i++)
+		check_page(t, m->common, i, FILL(i));
 	for (size_t i = 0; i < 4; i++)
 		check_page(t, m->none, i, FILL(i));
 	for (size_t i = 0; i < 4; i++)
@@ -445,16 +451,26 @@ static void check_contents(const struct child *c, struct target *t)
 	check_page(t, m->huge, 512, 0);
 	check_page(t, m->huge, 2000, 0);
 	/* What the target itself would fault on. */
+	if (m->guard)
+		assert_int_equal(target_read(t, m->guard, b, 3 * PAGE), 2 * PAGE);
 	assert_int_equal(target_read(t, m->none + 3 * PAGE, b, 2 * PAGE), PAGE);
 	assert_int_equal(target_read(t, m->reserved, b, 1), 0);
 	assert_int_equal(target_read(t, 0, b, 1), 0);
 	assert_int_equal(target_read(t, UINT64_MAX, b, 1), 0);
 	assert_int_equal(target_read(t, UINT64_MAX - 1, b, 100), 0);
-	/* A page of the memfd that the child never touched through its mapping comes from the file.
+	/*
+	 * Shared memory that the child never touched through its mapping comes from the file, which
+	 * has no name: only root can open it, others get a fault.
 	 */
-	if (geteuid() == 0)
-		for (size_t i = 0; i < 16; i++)
+	for (size_t i = 0; i < 16; i++)
+		if (geteuid() == 0)
 			check_page(t, m->memfd, i, i < 4 || (i >= 8 && i < 12) ? FILL(i) : 0);
+		else
+			assert_int_equal(target_read(t, m->memfd + i * PAGE, b, PAGE),
+					 i < 4 ? PAGE : 0);
+	for (size_t i = 2; i < 8; i++)
+		if (geteuid() == 0)
+			check_page(t, m->common, i, 0);
 }
 
 static void check_same_size(const struct proc_status *before, const struct proc_status *after)

@@ -358,7 +358,7 @@ static void same_as_malloc_info(void **state)
 	static const char *const args[] = {
 		"0 0 f 1",     "0 0 s 2",	"3 0 sfl 3",   "2 1 sfa 4",  "4 2 sflarme 5", "2 0 b 6",  "0 0 h 7",
 		"0 0 n 8",     "1 0 nsfla 9",	"2 0 t 10",    "2 0 slt 11", "0 0 F 12",      "1 0 sc 13", "8 0 sfe 14",
-		"3 0 aramlr 15", "2 0 hsf 16",
+		"3 0 aramlr 15", "2 0 hsf 16",	"1 0 ulu 17",
 	};
 
 	(void)state;

@@ -4,12 +4,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 #include "view/memstats.h"
 #include "view_fixture.h"
 
-static const struct column T_COLUMNS[] = {{"name", "name", COLUMN_TEXT, 0}, {"n", "n", COLUMN_COUNT, 0}, {NULL, "shown", COLUMN_TEXT, 0}};
+static const struct column T_COLUMNS[] = {{"name", "name", COLUMN_TEXT, 0},
+					  {"n", "n", COLUMN_COUNT, 0},
+					  {NULL, "shown", COLUMN_TEXT, 0}};
 
 static void add(struct arena *a, struct table *t, const char *name, struct value n, uint32_t flags)
 {
@@ -45,7 +48,9 @@ static void test_table(void **state)
 	add(&a, t, "a", value_uint(1), 0);
 	add(&a, t, "d", value_double(1e18), ROW_QUIET);
 	assert_true(table_sort(&a, t, "n", &err));
-	names_are(t, "dbacxT"); /* largest first, equals as they were, unknown last, totals below all */
+	names_are(
+		t,
+		"dbacxT"); /* largest first, equals as they were, unknown last, totals below all */
 	assert_true(table_sort(&a, t, "name", &err));
 	names_are(t, "abcdxT");
 	assert_false(table_sort(&a, t, "shown", &err));
@@ -108,14 +113,16 @@ static void test_options(void **state)
 		for (const char *const *p = cases[i].line; *p; p++)
 			argv[argc++] = *p;
 		ok = arguments_parse(argc, argv, &a, &err);
-		if (ok != !cases[i].fails || (!ok && (err.kind != ERR_USAGE || !strstr(err.msg, cases[i].fails))))
+		if (ok != !cases[i].fails ||
+		    (!ok && (err.kind != ERR_USAGE || !strstr(err.msg, cases[i].fails))))
 			fail_msg("%s: %s", cases[i].line[0], err.msg);
 	}
 }
 
 static void test_option_values(void **state)
 {
-	const char *argv[] = {"whyrss", "spans", "-n", "7", "--by=start", "-ja", "etcd", "--", "-x"};
+	const char *argv[] = {"whyrss", "spans", "-n", "7", "--by=start",
+			      "-ja",	"etcd",	 "--", "-x"};
 	struct arguments a;
 	struct err err = {0};
 
@@ -150,7 +157,8 @@ static void test_memstats(void **state)
 	assert_int_equal(m.HeapSys, m.HeapInuse + m.HeapIdle);
 	assert_int_equal(m.StackSys, (4 << 20) + 65536);
 	assert_int_equal(m.GCSys, 3000000 + (1 << 20));
-	assert_int_equal(m.Sys, m.HeapSys + m.StackSys + 200000 + 16384 + 1500000 + m.GCSys + 700000);
+	assert_int_equal(m.Sys,
+			 m.HeapSys + m.StackSys + 200000 + 16384 + 1500000 + m.GCSys + 700000);
 	assert_int_equal(m.BySize[6].Size, 64);
 	assert_int_equal(m.BySize[6].Mallocs, 1024);
 	assert_true(m.EnableGC && !m.DebugGC && m.Lookups == 0);
@@ -161,7 +169,8 @@ static void test_memstats(void **state)
 
 	time_buckets(b);
 	assert_true(isinf(b[0]) && b[0] < 0 && isinf(b[TIME_BUCKETS]) && b[TIME_BUCKETS] > 0);
-	assert_true(b[1] == 0 && b[2] == 64e-9 && b[4] == 192e-9 && b[5] == 256e-9 && b[6] == 320e-9 && b[9] == 512e-9);
+	assert_true(b[1] == 0 && b[2] == 64e-9 && b[4] == 192e-9 && b[5] == 256e-9 &&
+		    b[6] == 320e-9 && b[9] == 512e-9);
 	assert_true(b[TIME_BUCKETS - 1] == 140737.488355328);
 	for (unsigned i = 1; i <= TIME_BUCKETS; i++)
 		assert_true(b[i] > b[i - 1]);
@@ -245,8 +254,9 @@ static void test_ledger_adds_up(void **state)
 	(void)state;
 	fixture_open(&f);
 	assert_true(fixture_ask(&f, "ledger", NULL, &r, &err));
-	static const char *const keys[] = {"schema", "target", "read", "os", "cgroup", "profile", "lines", "bridge", "container",
-		"causes", "notes"};
+	static const char *const keys[] = {"schema",	"target",  "read",  "os",
+					   "cgroup",	"profile", "lines", "bridge",
+					   "container", "causes",  "notes"};
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		assert_non_null(value_get(&r.json, keys[i]));
 	assert_int_equal(value_count(member(&r, "lines")), N_LINES);
@@ -305,7 +315,8 @@ static void test_ledger_unknowns(void **state)
 	assert_int_equal(member(&r, "lines/0/bytes")->u, 602 * MIB);
 	assert_int_equal(member(&r, "bridge/6/delta")->i, 263 * MIB); /* free */
 	for (unsigned i = BRIDGE_UNTOUCHED; i < N_BRIDGE; i++)
-		assert_int_equal(value_get(&member(&r, "bridge")->list->items.v[i].v, "sum")->kind, VALUE_NULL);
+		assert_int_equal(value_get(&member(&r, "bridge")->list->items.v[i].v, "sum")->kind,
+				 VALUE_NULL);
 	assert_int_equal(member(&r, "profile/rate")->i, 0);
 	assert_int_equal(member(&r, "profile/inuse_space")->i, 0);
 	assert_int_equal(member(&r, "profile/error")->kind, VALUE_NULL);
@@ -346,12 +357,15 @@ static void test_spans(void **state)
 	assert_int_equal(spans, 4);
 	/* span bytes = objects + holes + tails */
 	assert_int_equal(member(&r, "total/bytes")->u,
-			 member(&r, "total/hole_bytes")->u + member(&r, "total/tail_bytes")->u + (128 + 13) * 64 + 4 * 1024 + 512 * 8192);
+			 member(&r, "total/hole_bytes")->u + member(&r, "total/tail_bytes")->u +
+				 (128 + 13) * 64 + 4 * 1024 + 512 * 8192);
 
-	assert_true(fixture_ask(&f, "spans", (const char *const[]){"--sort=spans", "--limit=1", NULL}, &r, &err));
+	assert_true(fixture_ask(
+		&f, "spans", (const char *const[]){"--sort=spans", "--limit=1", NULL}, &r, &err));
 	assert_int_equal(value_count(member(&r, "classes")), 1);
 	assert_int_equal(member(&r, "total/spans")->u, 4);
-	assert_false(fixture_ask(&f, "spans", (const char *const[]){"--sort=moon", NULL}, &r, &err));
+	assert_false(
+		fixture_ask(&f, "spans", (const char *const[]){"--sort=moon", NULL}, &r, &err));
 	assert_int_equal(err.kind, ERR_USAGE);
 	assert_false(fixture_ask(&f, "spans", (const char *const[]){"--by=state", NULL}, &r, &err));
 	assert_non_null(strstr(err.msg, "not an option of spans"));
@@ -375,7 +389,8 @@ static void test_goroutines(void **state)
 	assert_int_equal(member(&r, "total/system")->u, 1);
 	assert_int_equal(member(&r, "groups/0/count")->u, 30);
 	assert_string_equal(member(&r, "groups/0/state")->s, "chan receive");
-	assert_int_equal(member(&r, "groups/0/line")->i, 0x42); /* the go statement, not what comes after */
+	assert_int_equal(member(&r, "groups/0/line")->i,
+			 0x42); /* the go statement, not what comes after */
 	assert_string_equal(member(&r, "groups/0/file")->s, "/src/example.com/app/serve.go");
 	assert_int_equal(member(&r, "groups/0/used_bytes")->u, 30 * 2048);
 	assert_int_equal(member(&r, "groups/0/spare_bytes")->u, 30 * 6144);
@@ -383,13 +398,16 @@ static void test_goroutines(void **state)
 	assert_int_equal(member(&r, "groups/0/goid")->u, 139);
 	assert_int_equal(member(&r, "groups/2/longest_wait_ns")->kind, VALUE_NULL);
 
-	assert_true(fixture_ask(&f, "goroutines", (const char *const[]){"--by=site", NULL}, &r, &err));
+	assert_true(
+		fixture_ask(&f, "goroutines", (const char *const[]){"--by=site", NULL}, &r, &err));
 	assert_int_equal(value_count(member(&r, "groups")), 2);
 	assert_int_equal(member(&r, "groups/0/state")->kind, VALUE_NULL); /* several */
-	assert_true(fixture_ask(&f, "goroutines", (const char *const[]){"--by=state", NULL}, &r, &err));
+	assert_true(
+		fixture_ask(&f, "goroutines", (const char *const[]){"--by=state", NULL}, &r, &err));
 	assert_int_equal(value_count(member(&r, "groups")), 3);
 	assert_int_equal(member(&r, "groups/0/created_by")->kind, VALUE_NULL);
-	assert_true(fixture_ask(&f, "goroutines", (const char *const[]){"--by=start", NULL}, &r, &err));
+	assert_true(
+		fixture_ask(&f, "goroutines", (const char *const[]){"--by=start", NULL}, &r, &err));
 	assert_int_equal(value_count(member(&r, "groups")), 2);
 	f.s.n_goroutines = 0;
 	assert_true(fixture_ask(&f, "goroutines", NULL, &r, &err));
@@ -410,12 +428,14 @@ static void test_maps(void **state)
 	assert_int_equal(value_count(member(&r, "maps")), 4);
 	assert_int_equal(member(&r, "total/resident")->u, (4 << 20) + 65536);
 	for (uint32_t i = 0; i < 4; i++) {
-		const struct value *m = &member(&r, "maps")->list->items.v[i].v, *lines = value_get(m, "lines");
+		const struct value *m = &member(&r, "maps")->list->items.v[i].v,
+				   *lines = value_get(m, "lines");
 		uint64_t in = 0;
 
 		for (uint32_t k = 0; k < value_count(lines); k++)
 			in += lines->list->items.v[k].v.u;
-		assert_int_equal(in, value_get(m, "resident")->u); /* every resident byte has a line */
+		assert_int_equal(in,
+				 value_get(m, "resident")->u); /* every resident byte has a line */
 		sum += in;
 	}
 	assert_int_equal(sum, member(&r, "total/resident")->u);
@@ -427,9 +447,27 @@ static void test_maps(void **state)
 static void test_processes(void **state)
 {
 	static const struct process_item items[] = {
-		{.pid = 10, .program = "small", .comm = "small", .exe = "/bin/small", .go = "go1.20", .rss = 5 << 20, .readable = true},
-		{.pid = 11, .program = HOSTILE, .comm = "x", .exe = HOSTILE, .go = HOSTILE, .rss = 7 << 20, .readable = true},
-		{.pid = 12, .program = "shut", .comm = "shut", .exe = "", .go = "go1.26.8", .rss = 9 << 20, .readable = false},
+		{.pid = 10,
+		 .program = "small",
+		 .comm = "small",
+		 .exe = "/bin/small",
+		 .go = "go1.20",
+		 .rss = 5 << 20,
+		 .readable = true},
+		{.pid = 11,
+		 .program = HOSTILE,
+		 .comm = "x",
+		 .exe = HOSTILE,
+		 .go = HOSTILE,
+		 .rss = 7 << 20,
+		 .readable = true},
+		{.pid = 12,
+		 .program = "shut",
+		 .comm = "shut",
+		 .exe = "",
+		 .go = "go1.26.8",
+		 .rss = 9 << 20,
+		 .readable = false},
 	};
 	struct fixture f;
 	struct report r;
