@@ -48,7 +48,8 @@ static void profile_sum(struct profile *p)
 	for (uint32_t i = 0; i < p->n_buckets; i++) {
 		const struct mem_bucket *b = &p->buckets[i];
 		int64_t count = (int64_t)(b->allocs - b->frees), size = (int64_t)(b->alloc_bytes - b->free_bytes);
-		if (count == 0 || size == 0)
+		/* garbage must not make sums of it */
+		if (count <= 0 || size <= 0 || size > (int64_t)1 << 46)
 			continue;
 		double avg = (double)size / (double)count, scale = sample_scale(avg, p->rate);
 		p->inuse_objects += (int64_t)((double)count * scale);

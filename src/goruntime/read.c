@@ -100,6 +100,8 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 		return false;
 	if (needs & NEED_PROFILE && !read_profile(r, err))
 		return false;
+	if (needs & NEED_PROFILE && needs & NEED_SPANS)
+		read_pools(r);
 	if (needs & NEED_REGIONS && !read_regions(r, err))
 		return false;
 	*torn |= r->broke;

@@ -170,6 +170,8 @@ bool read_pages(struct reading *r, struct err *err);
 bool read_stacks(struct reading *r, struct err *err);
 bool read_profile(struct reading *r, struct err *err);
 bool read_regions(struct reading *r, struct err *err);
+/** Bytes parked in sync.Pool; needs the spans. */
+void read_pools(struct reading *r);
 
 /** The heap goal and trigger as the runtime computes them (mgcpacer.go: heapGoalInternal, trigger). */
 void pacer_goal(struct counters *c);

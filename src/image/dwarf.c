@@ -465,8 +465,8 @@ static bool resolve(Dwarf *dw, struct arena *a, struct dwarf_query *q, uint32_t 
 bool dwarf_resolve(int elf_fd, struct dwarf_query *q, uint32_t n, struct err *err)
 {
 	struct arena tmp;
-	char *image;
-	size_t size;
+	char *image = NULL;
+	size_t size = 0;
 	Elf *elf = NULL, *small = NULL;
 	Dwarf *dw = NULL;
 	bool ok = false;

@@ -1,10 +1,12 @@
 /*
- * From a ledger to an answer: runs the rules of findings.def, keeps what is worth a word, puts it in order and says it
- * in one sentence. The rules themselves are in cause_*.c; nothing here knows any of them, but for the one that turns
- * the question around (RSS below Go's own number).
+ * From a ledger to an answer: runs the rules of findings.def, keeps what is worth a word, puts it
+ * in order and says it in one sentence. The rules themselves are in cause_*.c; nothing here knows
+ * any of them, but for the one that turns the question around (RSS below Go's own number).
  */
 #include "ledger/cause.h"
 
+#include <ctype.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +21,7 @@ static const struct rule RULES[] = {
 
 /* What goes unnoticed in any program: of one cause, and of the whole gap. */
 #define SMALL_PART (16 * MIB)
-#define SMALL_GAP (24 * MIB)
+#define SMALL_GAP  (24 * MIB)
 #define NORMAL_GAP 25U /* percent of RSS */
 
 bytes cause_line(const struct study *t, enum line_id id)
@@ -124,8 +126,9 @@ bool cause_oom_distance(const struct study *t, bytes *ret)
 /* Where residency is not known: what is not a file's and not returned is taken to be in memory. */
 static bytes rss_by_bytes(const struct ledger *l)
 {
-	static const enum line_id not_in[] = {LINE_HEAP_RELEASED, LINE_BINARY_TEXT, LINE_BINARY_RODATA, LINE_LIBS,
-					      LINE_FILES,	  LINE_SHM,	    LINE_KERNEL};
+	static const enum line_id not_in[] = {
+		LINE_HEAP_RELEASED, LINE_BINARY_TEXT, LINE_BINARY_RODATA, LINE_LIBS,
+		LINE_FILES,	    LINE_SHM,	      LINE_KERNEL};
 	bytes sum = 0;
 
 	for (unsigned i = 0; i < N_LINES; i++)
@@ -135,10 +138,29 @@ static bytes rss_by_bytes(const struct ledger *l)
 	return sum;
 }
 
+static void look_at_profile(struct study *t)
+{
+	const struct profile *p = &t->s->profile;
+	double published = (double)p->inuse_space;
+	int64_t more = p->inuse_space - (int64_t)t->l->line[LINE_HEAP_LIVE].bytes;
+
+	for (uint32_t i = 0; i < p->n_buckets; i++) {
+		const struct mem_bucket *b = &p->buckets[i];
+		double n = (double)b->now_allocs - (double)b->now_frees, size = (double)b->size;
+		if (b->size > 0)
+			t->profile_now +=
+				n * size / (p->rate > 1 ? -expm1(-size / (double)p->rate) : 1);
+	}
+	if (more > 0 && fabs(t->profile_now - published) <= published / 50)
+		t->counted_new = MIN((bytes)more, t->l->line[LINE_HEAP_NEW].bytes);
+}
+
 static struct study study_of(const struct ledger *l, struct arena *a)
 {
-	static const struct counters no_counters = {.memoryLimit = INT64_MAX, .triggered = UINT64_MAX};
-	static const struct os_facts no_os = {.exe = "", .thp_enabled = "", .lazy_free = UINT64_MAX, .max_ptes_none = -1};
+	static const struct counters no_counters = {.memoryLimit = INT64_MAX,
+						    .triggered = UINT64_MAX};
+	static const struct os_facts no_os = {
+		.exe = "", .thp_enabled = "", .lazy_free = UINT64_MAX, .max_ptes_none = -1};
 	struct study t = {.l = l, .s = l->s, .a = a};
 
 	t.os = l->s->os ? l->s->os : &no_os;
@@ -147,10 +169,10 @@ static struct study study_of(const struct ledger *l, struct arena *a)
 	t.pacer = pacer_of(t.c, l->s->go_minor);
 	t.rss = l->residency ? l->rss : rss_by_bytes(l);
 	t.gap = (int64_t)t.rss - l->s->profile.inuse_space;
-	for (unsigned i = LINE_HEAP_LIVE; i <= LINE_HEAP_DEAD; i++) {
+	for (unsigned i = LINE_HEAP_LIVE; i <= LINE_HEAP_DEAD; i++)
 		t.objects += l->line[i].bytes;
-		t.objects_in += cause_line(&t, i);
-	}
+	if (l->s->profile.enabled)
+		look_at_profile(&t);
 	return t;
 }
 
@@ -196,8 +218,10 @@ static uint32_t choose(const struct study *t, struct finding *f, bool normal)
 
 	for (size_t i = 0; i < ARRAY_LEN(RULES); i++) {
 		enum finding_part part = f[i].rule->part;
-		bool usual = part == GAP && part_is_normal(t, &f[i]) && llabs(f[i].c.bytes) < llabs(t->gap) / 20;
-		if (f[i].told && (part == ASIDE || (part == GAP) != normal) && (!usual || turns_the_question(t, &f[i])))
+		bool usual = part == GAP && part_is_normal(t, &f[i]) &&
+			     llabs(f[i].c.bytes) < llabs(t->gap) / 20;
+		if (f[i].told && (part == ASIDE || (part == GAP) != normal) &&
+		    (!usual || turns_the_question(t, &f[i])))
 			f[n++] = f[i];
 	}
 	qsort(f, n, sizeof *f, by_size);
@@ -213,24 +237,31 @@ static uint32_t choose(const struct study *t, struct finding *f, bool normal)
 
 static const char *gap_in_words(const struct study *t)
 {
+	const char *what = t->l->residency ? "RSS" : "what is accounted for";
 	char text[UNIT_TEXT];
 	const char *n = unit_bytes(text, (bytes)llabs(t->gap));
 
 	if (!t->s->profile.enabled)
-		return arena_printf(t->a, "RSS is %s", n);
-	return arena_printf(t->a, "RSS is %s %s the heap profile", n, t->gap < 0 ? "below" : "above");
+		return arena_printf(t->a, "%s is %s", what, n);
+	return arena_printf(t->a, "%s is %s %s the heap profile", what, n,
+			    t->gap < 0 ? "below" : "above");
 }
 
-/* The parts of a gap in which nothing stands out: "the program's own file (9.0 MiB), …" and as evidence. */
-static void nothing_wrong(struct study *t, const struct finding *all, struct finding *ret, struct str *verdict)
+/* The parts of a gap in which nothing stands out: "the program's own file (9.0 MiB), …" and as
+ * evidence. */
+static void nothing_wrong(struct study *t, const struct finding *all, struct finding *ret,
+			  struct str *verdict)
 {
 	static const struct rule rule = {.id = "nothing-wrong", .part = GAP};
 	struct finding parts[ARRAY_LEN(RULES)];
-	uint32_t n = 0;
+	uint32_t n = 0, said = 0;
 	bytes oom;
 
 	*ret = (struct finding){.rule = &rule, .told = true};
-	ret->c = (struct cause){.id = rule.id, .title = "nothing is wrong", .bytes = t->gap, .share = t->gap ? 1 : 0};
+	ret->c = (struct cause){.id = rule.id,
+				.title = "nothing is wrong",
+				.bytes = t->gap,
+				.share = t->gap ? 1 : 0};
 	ret->c.confidence = t->l->residency ? CERTAIN : LIKELY;
 	for (size_t i = 0; i < ARRAY_LEN(RULES); i++)
 		if (all[i].rule->part == GAP && llabs(all[i].c.bytes) >= (int64_t)(256 * KIB))
@@ -240,17 +271,18 @@ static void nothing_wrong(struct study *t, const struct finding *all, struct fin
 	for (uint32_t i = 0; i < MIN(n, 6); i++) {
 		const struct cause *c = &parts[i].c;
 		char text[UNIT_TEXT];
-		const char *size = c->bytes < 0 ? unit_delta(text, c->bytes) : unit_bytes(text, (bytes)c->bytes);
-		if (i < 3)
-			str_addf(verdict, "%s%s (%s)", i == 0 ? ", mostly " : ", ", c->title, size);
+		const char *size = c->bytes < 0 ? unit_delta(text, c->bytes)
+						: unit_bytes(text, (bytes)c->bytes);
+		if (c->bytes > 0 && said < 3)
+			str_addf(verdict, "%s%s (%s)", said++ ? ", " : ", mostly ", c->title, size);
 		cause_evidence(t, ret, "%s: %s", c->title, size);
 	}
 	if (t->c->heapGoal && t->c->heapGoal != UINT64_MAX && t->c->gcPercent >= 0)
 		cause_evidence(t, ret, "the heap may grow to %s before the next GC ends (GOGC=%d)",
 			       cause_bytes(t, t->c->heapGoal), t->c->gcPercent);
 	if (cause_oom_distance(t, &oom))
-		cause_evidence(t, ret, "the OOM kill is %s away, of a limit of %s", cause_bytes(t, oom),
-			       cause_bytes(t, t->cgroup->limit));
+		cause_evidence(t, ret, "the OOM kill is %s away, of a limit of %s",
+			       cause_bytes(t, oom), cause_bytes(t, t->cgroup->limit));
 }
 
 static void say_first(struct study *t, const struct finding *f, struct str *verdict)
@@ -260,31 +292,37 @@ static void say_first(struct study *t, const struct finding *f, struct str *verd
 
 	if (f->rule->run == cause_not_a_gap)
 		str_addf(verdict, "%s: %s",
-			 t->gap < 0 ? gap_in_words(t) : arena_printf(t->a, "RSS is below what Go counts as allocated"),
+			 t->gap < 0
+				 ? gap_in_words(t)
+				 : arena_printf(t->a, "RSS is below what Go counts as allocated"),
 			 f->clause);
 	else if (f->rule->part != GAP)
-		str_addf(verdict, "%s, which is normal; what stands out is %s: %s", gap_in_words(t), f->c.title, f->clause);
+		str_addf(verdict, "%s, which is normal; what stands out is %s: %s", gap_in_words(t),
+			 f->c.title, f->clause);
 	else if (percent > 105 || percent < 0)
 		str_addf(verdict, "The largest cause is %s, %s: %s", f->c.title, size, f->clause);
 	else if (percent >= 95)
-		str_addf(verdict, "%s of the gap (%s) comes from %s: %s", percent >= 100 ? "All" : "Nearly all", size,
-			 f->c.title, f->clause);
+		str_addf(verdict, "%s of the gap (%s) comes from %s: %s",
+			 percent >= 100 ? "All" : "Nearly all", size, f->c.title, f->clause);
 	else if (percent >= 50)
-		str_addf(verdict, "Most of the gap (%d %%, %s) comes from %s: %s", percent, size, f->c.title, f->clause);
+		str_addf(verdict, "Most of the gap (%d %%, %s) comes from %s: %s", percent, size,
+			 f->c.title, f->clause);
 	else
-		str_addf(verdict, "The largest part of the gap (%d %%, %s) comes from %s: %s", percent, size, f->c.title,
-			 f->clause);
+		str_addf(verdict, "The largest part of the gap (%d %%, %s) comes from %s: %s",
+			 percent, size, f->c.title, f->clause);
 }
 
-/* One sentence: the first cause, what comes next where the first is not most of it, and what must not be missed. */
+/* One sentence: the first cause, what comes next where the first is not most of it, and what must
+ * not be missed. */
 static void say(struct study *t, const struct finding *f, uint32_t n, struct str *verdict)
 {
 	bytes oom;
 
 	say_first(t, f, verdict);
-	if (n > 1 && f[0].rule->part == GAP && f[0].c.share > 0 && f[0].c.share < 0.7 && f[1].rule->part == GAP &&
-	    f[1].c.share >= 0.1)
-		str_addf(verdict, "; then %s (%d %%)", f[1].c.title, cause_percent(f[1].c.share, 1));
+	if (n > 1 && f[0].rule->part == GAP && f[0].c.share > 0 && f[0].c.share < 0.7 &&
+	    f[1].rule->part == GAP && f[1].c.share >= 0.1)
+		str_addf(verdict, "; then %s (%d %%)", f[1].c.title,
+			 cause_percent(f[1].c.share, 1));
 	for (uint32_t i = 1; i < n; i++)
 		if (f[i].rule->run == cause_limit_misfit && !strstr(f[0].clause, f[i].c.title))
 			str_addf(verdict, "; and %s", f[i].c.title);
@@ -310,7 +348,8 @@ void findings_build(struct ledger *l, struct arena *a)
 	memcpy(kept, all, sizeof kept);
 	n = choose(&t, kept, gap_is_normal(&t, all));
 	if (!l->s->have_go)
-		str_add(&verdict, "No Go runtime was found, so only what the kernel says is known: ");
+		str_add(&verdict,
+			"No Go runtime was found, so only what the kernel says is known: ");
 	if (n == 0) {
 		nothing_wrong(&t, all, &kept[0], &verdict);
 		n = 1;
@@ -318,6 +357,7 @@ void findings_build(struct ledger *l, struct arena *a)
 		say(&t, kept, n, &verdict);
 	}
 	str_add(&verdict, ".");
+	verdict.s[0] = (char)toupper((unsigned char)verdict.s[0]);
 	l->causes = ARENA_ARRAY(a, struct cause, n);
 	for (uint32_t i = 0; i < n; i++)
 		l->causes[i] = kept[i].c;

@@ -1,14 +1,15 @@
 /*
- * mgcpacer.go and mgcscavenge.go of Go 1.18 to 1.27, retold. Three meanings changed: 1.19 brought the memory limit and
- * clamps the trigger in 64ths (go#48409), and 1.21 keeps 3 % below the limit instead of 1 MiB (go#57069). It does not
- * predict the runway, which follows from the program's behaviour: a forecast uses the present one.
+ * mgcpacer.go and mgcscavenge.go of Go 1.18 to 1.27, retold. Three meanings changed: 1.19 brought
+ * the memory limit and clamps the trigger in 64ths (go#48409), and 1.21 keeps 3 % below the limit
+ * instead of 1 MiB (go#57069). It does not predict the runway, which follows from the program's
+ * behaviour: a forecast uses the present one.
  */
 #include "ledger/pacer.h"
 
-#define HEAP_MINIMUM ((bytes)4 << 20)
-#define MIN_RUNWAY ((bytes)64 << 10)
+#define HEAP_MINIMUM   ((bytes)4 << 20)
+#define MIN_RUNWAY     ((bytes)64 << 10)
 #define LIMIT_HEADROOM ((bytes)1 << 20)
-#define LIMIT_PERCENT 3U
+#define LIMIT_PERCENT  3U
 
 struct pacer pacer_of(const struct counters *c, int minor)
 {
@@ -55,7 +56,8 @@ bytes pacer_limit_goal(const struct pacer *p)
 	if (p->nonheap + p->over >= p->limit)
 		return p->marked;
 	goal = p->limit - (p->nonheap + p->over);
-	headroom = p->go_minor >= 21 ? MAX(goal / 100 * LIMIT_PERCENT, LIMIT_HEADROOM) : LIMIT_HEADROOM;
+	headroom = p->go_minor >= 21 ? MAX(goal / 100 * LIMIT_PERCENT, LIMIT_HEADROOM)
+				     : LIMIT_HEADROOM;
 	goal = goal < headroom || goal - headroom < headroom ? headroom : goal - headroom;
 	return MAX(goal, p->marked);
 }
@@ -105,8 +107,10 @@ struct pace pacer_decide(const struct pacer *p)
 
 bytes pacer_limit_for(const struct pacer *p, bytes goal)
 {
-	bytes way = p->go_minor >= 21 ? MAX(goal + goal / (100 - LIMIT_PERCENT) * LIMIT_PERCENT + 100, goal + LIMIT_HEADROOM)
-				      : goal + LIMIT_HEADROOM;
+	bytes way = p->go_minor >= 21
+			    ? MAX(goal + goal / (100 - LIMIT_PERCENT) * LIMIT_PERCENT + 100,
+				  goal + LIMIT_HEADROOM)
+			    : goal + LIMIT_HEADROOM;
 
 	return round_up(p->nonheap + MAX(way, 2 * LIMIT_HEADROOM), (bytes)1 << 20);
 }
@@ -127,7 +131,8 @@ double pacer_gc_share(double gc, double idle, double times)
 
 bytes pacer_retained(bytes goal, bytes last_goal, bytes last_in_use)
 {
-	double ratio = last_goal ? (double)goal / (double)last_goal : 0, kept = (double)last_in_use * ratio;
+	double ratio = last_goal ? (double)goal / (double)last_goal : 0,
+	       kept = (double)last_in_use * ratio;
 	bytes keep;
 
 	if (last_goal == 0 || kept > 1e18)

@@ -107,7 +107,7 @@ static bool await_stops(struct freeze *f)
 
 	for (uint32_t i = 0; i < f->t.n;) {
 		struct tracee *t = &f->t.v[i];
-		int status;
+		int status = 0;
 		pid_t got = t->stopped || t->gone ? -1 : waitpid(t->tid, &status, WNOHANG | __WALL);
 
 		if (got == t->tid && WIFSTOPPED(status)) {

@@ -1,4 +1,5 @@
-/* src/ledger/pacer.c against values worked out by hand, and src/ledger/findings.c on ledgers made by hand. */
+/* src/ledger/pacer.c against values worked out by hand, and src/ledger/findings.c on ledgers made
+ * by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,8 +18,12 @@
 
 /* ---- the pacer ---- */
 
-static const struct pacer HUNDRED = {
-	.go_minor = 26, .gogc = 100, .limit = PACE_NO_LIMIT, .marked = 100 * MIB, .roots = MIB, .triggered = UINT64_MAX};
+static const struct pacer HUNDRED = {.go_minor = 26,
+				     .gogc = 100,
+				     .limit = PACE_NO_LIMIT,
+				     .marked = 100 * MIB,
+				     .roots = MIB,
+				     .triggered = UINT64_MAX};
 
 static void goal_follows_gogc(void **state)
 {
@@ -31,7 +36,11 @@ static void goal_follows_gogc(void **state)
 	p.gogc = -1;
 	assert_int_equal(pacer_gogc_goal(&p), UINT64_MAX);
 	/* the minimum heap is 4 MiB * GOGC / 100 */
-	p = (struct pacer){.go_minor = 26, .gogc = 100, .limit = PACE_NO_LIMIT, .marked = 100 * KIB, .roots = 300 * KIB};
+	p = (struct pacer){.go_minor = 26,
+			   .gogc = 100,
+			   .limit = PACE_NO_LIMIT,
+			   .marked = 100 * KIB,
+			   .roots = 300 * KIB};
 	assert_int_equal(pacer_gogc_goal(&p), 4 * MIB);
 	p.gogc = 50;
 	assert_int_equal(pacer_gogc_goal(&p), 2 * MIB);
@@ -46,7 +55,8 @@ static void trigger_is_clamped(void **state)
 	struct pace r = pacer_decide(&p);
 
 	(void)state;
-	/* way = 101 MiB = 64 * 1654784; at most goal - 4 MiB, as that is above 100 MiB + 61 * 1654784 */
+	/* way = 101 MiB = 64 * 1654784; at most goal - 4 MiB, as that is above 100 MiB + 61 *
+	 * 1654784 */
 	assert_int_equal(r.goal, 201 * MIB);
 	assert_int_equal(r.trigger, 197 * MIB);
 	assert_false(r.by_limit);
@@ -57,7 +67,11 @@ static void trigger_is_clamped(void **state)
 	p.runway = 500 * MIB;
 	assert_int_equal(pacer_decide(&p).trigger, 179322880);
 	/* a small heap: 61/64 of the way, which is above goal - 4 MiB */
-	p = (struct pacer){.go_minor = 26, .gogc = 100, .limit = PACE_NO_LIMIT, .marked = 6400, .triggered = UINT64_MAX};
+	p = (struct pacer){.go_minor = 26,
+			   .gogc = 100,
+			   .limit = PACE_NO_LIMIT,
+			   .marked = 6400,
+			   .triggered = UINT64_MAX};
 	assert_int_equal(pacer_decide(&p).goal, 4194304);
 	assert_int_equal(pacer_decide(&p).trigger, 6400 + (4194304 - 6400) / 64 * 61);
 	/* sweeping needs room: it moves the goal and the trigger */
@@ -112,12 +126,17 @@ static void go118_has_its_own_clamps(void **state)
 	(void)state;
 	p.go_minor = 18;
 	assert_int_equal(pacer_decide(&p).goal, 201 * MIB);
-	assert_int_equal(pacer_decide(&p).trigger, 201 * MIB); /* its upper clamp lets it reach the goal */
+	assert_int_equal(pacer_decide(&p).trigger,
+			 201 * MIB); /* its upper clamp lets it reach the goal */
 	p.runway = 10 * MIB;
 	assert_int_equal(pacer_decide(&p).trigger, 191 * MIB);
 	p.runway = 50 * MIB;
 	assert_int_equal(pacer_decide(&p).trigger, 178991923); /* 100 MiB + 0.7 * 101 MiB */
-	p = (struct pacer){.go_minor = 18, .gogc = 100, .limit = PACE_NO_LIMIT, .marked = 100 * KIB, .roots = 300 * KIB};
+	p = (struct pacer){.go_minor = 18,
+			   .gogc = 100,
+			   .limit = PACE_NO_LIMIT,
+			   .marked = 100 * KIB,
+			   .roots = 300 * KIB};
 	assert_int_equal(pacer_decide(&p).trigger, 4 * MIB);
 	assert_int_equal(pacer_decide(&p).goal, 4 * MIB);
 	p.limit = 1 * MIB; /* there is no such thing */
@@ -126,12 +145,14 @@ static void go118_has_its_own_clamps(void **state)
 
 static void limit_for_a_goal_gives_it(void **state)
 {
-	static const bytes goals[] = {0, 1, 5 * MIB, 35 * MIB, 201 * MIB, 999999999, (bytes)40 << 30};
+	static const bytes goals[] = {0,	 1,	    5 * MIB,	    35 * MIB,
+				      201 * MIB, 999999999, (bytes)40 << 30};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(goals); i++)
 		for (int minor = 19; minor <= 27; minor++) {
-			struct pacer p = {.go_minor = minor, .gogc = 100, .nonheap = 7 * MIB + 12345};
+			struct pacer p = {
+				.go_minor = minor, .gogc = 100, .nonheap = 7 * MIB + 12345};
 			p.limit = pacer_limit_for(&p, goals[i]);
 			assert_int_equal(p.limit % MIB, 0);
 			assert_true(pacer_limit_goal(&p) >= goals[i]);
@@ -175,7 +196,8 @@ static void forecasts(void **state)
 	assert_true(pacer_frequency(100 * MIB, 200 * MIB, 150 * MIB) == 2.0);
 	assert_true(pacer_frequency(100, 200, 500) == 0.25);
 	assert_true(isfinite(pacer_frequency(100, 100, 100)));
-	/* 3 % become 6 % of a machine with time to spare; 40 % of a busy one become 80 of 140 parts */
+	/* 3 % become 6 % of a machine with time to spare; 40 % of a busy one become 80 of 140 parts
+	 */
 	assert_true(fabs(pacer_gc_share(0.03, 0.5, 2) - 0.06) < 1e-12);
 	assert_true(fabs(pacer_gc_share(0.4, 0, 2) - 0.8 / 1.4) < 1e-12);
 	assert_true(fabs(pacer_gc_share(0.4, 0.1, 3) - 1.2 / 1.7) < 1e-12);
@@ -211,15 +233,35 @@ static struct scene *scene_new(void)
 
 	assert_non_null(e);
 	arena_init(&e->a, 0);
-	e->os = (struct os_facts){.exe = "/bin/x", .thp_enabled = "madvise", .max_ptes_none = 511, .lazy_free = UINT64_MAX,
-				  .pss = UINT64_MAX, .n_cpus = 2, .residency = RESIDENCY_SCAN};
+	e->os = (struct os_facts){.exe = "/bin/x",
+				  .thp_enabled = "madvise",
+				  .max_ptes_none = 511,
+				  .lazy_free = UINT64_MAX,
+				  .pss = UINT64_MAX,
+				  .n_cpus = 2,
+				  .residency = RESIDENCY_SCAN};
 	pages_init(&e->os.pages, &e->a);
-	e->c = (struct counters){.gcPercent = 100, .memoryLimit = INT64_MAX, .triggered = UINT64_MAX, .enablegc = true,
-				 .heapMarked = 60 * MIB, .heapGoal = 120 * MIB, .trigger = 115 * MIB, .numgc = 7, .numforcedgc = 2,
-				 .last_gc_nanotime = 100000000000, .nanotime = 141000000000, .gomaxprocs = 2,
-				 .has_cpu = true, .cpu_total = 100000000000, .cpu_gc_total = 3000000000, .cpu_gc_idle = 1000000000,
+	e->c = (struct counters){.gcPercent = 100,
+				 .memoryLimit = INT64_MAX,
+				 .triggered = UINT64_MAX,
+				 .enablegc = true,
+				 .heapMarked = 60 * MIB,
+				 .heapGoal = 120 * MIB,
+				 .trigger = 115 * MIB,
+				 .numgc = 7,
+				 .numforcedgc = 2,
+				 .last_gc_nanotime = 100000000000,
+				 .nanotime = 141000000000,
+				 .gomaxprocs = 2,
+				 .has_cpu = true,
+				 .cpu_total = 100000000000,
+				 .cpu_gc_total = 3000000000,
+				 .cpu_gc_idle = 1000000000,
 				 .cpu_idle = 80000000000,
-				 .heapInUse = 64 * MIB, .lastHeapInUse = 64 * MIB, .lastHeapGoal = 120 * MIB, .mappedReady = 70 * MIB,
+				 .heapInUse = 64 * MIB,
+				 .lastHeapInUse = 64 * MIB,
+				 .lastHeapGoal = 120 * MIB,
+				 .mappedReady = 70 * MIB,
 				 .totalAlloc = 60 * MIB};
 	e->s.os = &e->os;
 	e->s.counters = &e->c;
@@ -231,7 +273,11 @@ static struct scene *scene_new(void)
 	e->s.madvdontneed = 1;
 	e->s.pool_bytes = UINT64_MAX;
 	e->s.place = no_place;
-	e->s.profile = (struct profile){.enabled = true, .rate = 524288, .cycle = 7, .inuse_space = 60 << 20, .error = 0.02};
+	e->s.profile = (struct profile){.enabled = true,
+					.rate = 524288,
+					.cycle = 7,
+					.inuse_space = 60 << 20,
+					.error = 0.02};
 	e->s.read.at_unix_ns = INT64_C(1700000000000000000);
 	e->s.native.libc = "";
 	e->l.s = &e->s;
@@ -283,11 +329,13 @@ static void check_answer(const struct scene *e)
 		for (uint32_t k = 0; k < c->n_evidence; k++)
 			assert_true(*c->evidence[k]);
 		for (uint32_t k = 0; k < c->n_actions; k++) {
-			assert_true(*c->actions[k].what && *c->actions[k].costs && c->actions[k].saves >= 0);
+			assert_true(*c->actions[k].what && *c->actions[k].costs &&
+				    c->actions[k].saves >= 0);
 			assert_null(strchr(c->actions[k].costs, '\t'));
 		}
 		if (l->residency && gap)
-			assert_true(fabs(c->share - (double)c->bytes / (double)llabs(gap)) <= 1e-9 * fabs(c->share));
+			assert_true(fabs(c->share - (double)c->bytes / (double)llabs(gap)) <=
+				    1e-9 * fabs(c->share));
 		if (i > 1 || (i == 1 && strcmp(l->causes[0].id, "not-a-gap") != 0))
 			assert_true(llabs(c->bytes) <= llabs(l->causes[i - 1].bytes));
 		assert_true(strcmp(c->id, "nothing-wrong") != 0 || l->n_causes == 1);
@@ -303,13 +351,15 @@ static void explain(struct scene *e)
 		printf("\n%s\n", e->l.verdict);
 		for (uint32_t i = 0; i < e->l.n_causes; i++) {
 			const struct cause *c = &e->l.causes[i];
-			printf("  %s %lld KiB %.0f %% %s [%s]\n", c->id, (long long)(c->bytes / 1024), c->share * 100, c->title,
+			printf("  %s %lld KiB %.0f %% %s [%s]\n", c->id,
+			       (long long)(c->bytes / 1024), c->share * 100, c->title,
 			       CONFIDENCE_NAMES[c->confidence]);
 			for (uint32_t k = 0; k < c->n_evidence; k++)
 				printf("    - %s\n", c->evidence[k]);
 			for (uint32_t k = 0; k < c->n_actions; k++)
 				printf("    > %s | saves %lld MiB | costs %s\n", c->actions[k].what,
-				       (long long)(c->actions[k].saves / (int64_t)MIB), c->actions[k].costs);
+				       (long long)(c->actions[k].saves / (int64_t)MIB),
+				       c->actions[k].costs);
 		}
 	}
 	check_answer(e);
@@ -379,7 +429,8 @@ static void healthy_program_has_nothing_wrong(void **state)
 	put(e, LINE_BINARY_RODATA, 13 * MIB);
 	explain(e);
 	assert_string_equal(e->l.causes[0].id, "nothing-wrong");
-	assert_non_null(strstr(e->l.verdict, "the program's own file and its libraries (43.0 MiB)"));
+	assert_non_null(
+		strstr(e->l.verdict, "the program's own file and its libraries (43.0 MiB)"));
 	scene_free(e);
 }
 
@@ -398,15 +449,18 @@ static void garbage_is_the_schedule(void **state)
 	c = first_is(e, "gc-schedule", 115 << 20);
 	assert_int_equal(c->confidence, CERTAIN);
 	assert_says(c, "allocated since GC 7, 41 s ago: 110.0 MiB");
-	assert_says(c, "heap 175.0 MiB of a goal of 240.0 MiB (GOGC=300); the next GC starts at 200.0 MiB");
+	assert_says(c, "heap 175.0 MiB of a goal of 240.0 MiB (GOGC=300); the next GC starts at "
+		       "200.0 MiB");
 	assert_says(c, "they took 2.0 % of the CPU time");
 	assert_says(c, "a GC 2 to 3 min after the last one: in 2 min at the latest");
 	/* room 180 -> 60 MiB: a third of the garbage stays, three times as many cycles */
 	assert_says(c, "set GOGC=100");
-	assert_says(c, "about 4.0 % more CPU time for the GC: 3.0 times as many cycles, 6.0 % instead of 2.0 %");
+	assert_says(c, "about 4.0 % more CPU time for the GC: 3.0 times as many cycles, 6.0 % "
+		       "instead of 2.0 %");
 	assert_true(llabs(c->actions[0].saves - (int64_t)(115 * MIB * 2 / 3)) < 1000000);
 	assert_says(c, "set GOMEMLIMIT=");
-	assert_non_null(strstr(e->l.verdict, "GOGC=300 lets the heap grow from 60.0 MiB live to 240.0 MiB"));
+	assert_non_null(strstr(e->l.verdict,
+			       "GOGC=300 lets the heap grow from 60.0 MiB live to 240.0 MiB"));
 	scene_free(e);
 
 	/* nothing ever starts a GC */
@@ -436,7 +490,8 @@ static void free_pages_are_retention(void **state)
 	const struct cause *c;
 
 	(void)state;
-	/* after a spike under GOGC=off and a limit: the goal did not change, so all of it is kept */
+	/* after a spike under GOGC=off and a limit: the goal did not change, so all of it is kept
+	 */
 	e->c.gcPercent = -1;
 	e->c.memoryLimit = 512 << 20;
 	e->c.heapGoal = e->c.lastHeapGoal = 480 * MIB;
@@ -448,11 +503,28 @@ static void free_pages_are_retention(void **state)
 	e->l.line[LINE_HEAP_FREE].resident = 176 * MIB;
 	explain(e);
 	c = first_is(e, "retention", 176 << 20);
-	assert_says(c, "HeapIdle − HeapReleased = 180.0 MiB on 23,040 pages of 8 KiB, 176.0 MiB of it in memory");
+	assert_says(c, "HeapIdle − HeapReleased = 180.0 MiB on 23,040 pages of 8 KiB, 176.0 MiB of "
+		       "it in memory");
 	assert_says(c, "leaves 264.0 MiB"); /* 240 MiB and 10 % */
 	assert_says(c, "debug.FreeOSMemory()");
+	assert_false(
+		says(c, "spike")); /* nothing tells it from room that the heap is about to use */
+	assert_non_null(
+		strstr(e->l.verdict, "the heap may grow by 420.0 MiB before the next GC ends"));
+	scene_free(e);
+
+	/* more than the heap can use before the next GC: that was a spike */
+	e = scene_new();
+	e->c.heapFree = 90 * MIB;
+	e->c.lastHeapInUse = 190 * MIB;
+	e->os.hwm = 400 * MIB;
+	put(e, LINE_HEAP_FREE, 90 * MIB);
+	explain(e);
+	c = first_is(e, "retention", 90 << 20);
 	assert_says(c, "kept after a spike");
-	assert_non_null(strstr(e->l.verdict, "GOGC=off none is due"));
+	assert_says(c, "RSS was 400.0 MiB at its peak");
+	assert_non_null(
+		strstr(e->l.verdict, "the runtime does not return them before the next GC"));
 	scene_free(e);
 
 	/* the goal fell to a quarter: most of it goes back by itself, at the speed so far */
@@ -481,18 +553,25 @@ static void holes_are_fragmentation(void **state)
 	const struct cause *c;
 
 	(void)state;
-	/* 90 spans of 64-byte objects (class 6) with 128 slots, 12 taken; 10 of 1152 bytes with 7 slots, all taken */
+	/* 90 spans of 64-byte objects (class 6) with 128 slots, 12 taken; 10 of 1152 bytes with 7
+	 * slots, all taken */
 	for (uint32_t i = 0; i < 100; i++) {
 		bool small = i < 90;
-		v[i] = (struct span){.start = 0xc000000000 + i * 8192, .npages = 1, .state = SPAN_HEAP, .elemsize = small ? 64 : 1152,
-				     .spanclass = (uint8_t)((small ? 6 : 33) << 1), .nelems = small ? 128 : 7, .live = small ? 12 : 7};
+		v[i] = (struct span){.start = 0xc000000000 + i * 8192,
+				     .npages = 1,
+				     .state = SPAN_HEAP,
+				     .elemsize = small ? 64 : 1152,
+				     .spanclass = (uint8_t)((small ? 6 : 33) << 1),
+				     .nelems = small ? 128 : 7,
+				     .live = small ? 12 : 7};
 	}
 	e->s.heap.spans = v;
 	e->s.heap.n_spans = 100;
 	put(e, LINE_HEAP_SLOTS, 120 * MIB);
 	explain(e);
 	c = first_is(e, "fragmentation", 120 << 20);
-	assert_says(c, "objects of 64 bytes: 652.5 KiB of holes in 90 spans, 9 % of the slots taken");
+	assert_says(c,
+		    "objects of 64 bytes: 652.5 KiB of holes in 90 spans, 9 % of the slots taken");
 	assert_false(says(c, "1152"));
 	assert_says(c, "652.5 KiB of the holes are in spans that are at most a quarter full");
 	scene_free(e);
@@ -505,13 +584,20 @@ static void tails(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < 3; i++)
-		v[i] = (struct span){.start = 0xc000000000 + i * 16384, .npages = 2, .state = SPAN_HEAP, .elemsize = 4864,
-				     .spanclass = (uint8_t)(45 << 1 | 1), .nelems = 3, .live = 3};
+		v[i] = (struct span){.start = 0xc000000000 + i * 16384,
+				     .npages = 2,
+				     .state = SPAN_HEAP,
+				     .elemsize = 4864,
+				     .spanclass = (uint8_t)(45 << 1 | 1),
+				     .nelems = 3,
+				     .live = 3};
 	e->s.heap.spans = v;
 	e->s.heap.n_spans = 3;
 	put(e, LINE_HEAP_TAIL, 40 * MIB);
 	explain(e);
-	assert_says(first_is(e, "span-tail", 40 << 20), "objects of 4864 bytes: 5.2 KiB behind the last slot of 3 spans, 1.8 KiB in each");
+	assert_says(
+		first_is(e, "span-tail", 40 << 20),
+		"objects of 4864 bytes: 5.2 KiB behind the last slot of 3 spans, 1.8 KiB in each");
 	scene_free(e);
 }
 
@@ -537,7 +623,7 @@ static void released_pages_that_stay(void **state)
 	put(e, LINE_HEAP_RELEASED, 180 * MIB);
 	explain(e);
 	c = first_is(e, "released-not-gone", 180 << 20);
-	assert_says(c, "180.0 MiB of it lie in huge pages");
+	assert_says(c, "180.0 MiB of these in huge pages");
 	assert_says(c, "max_ptes_none 511");
 	assert_says(c, "disablethp=1");
 	assert_null(cause_find(e, "regression"));
@@ -564,7 +650,7 @@ static void below_the_profile_is_not_a_gap(void **state)
 	e->l.line[LINE_HEAP_LIVE].bytes = 360 * MIB;
 	e->s.profile.inuse_space = 360 << 20;
 	explain(e);
-	assert_says(first_is(e, "not-a-gap", -(INT64_C(300) << 20)), "300.0 MiB that Go counts were never written");
+	assert_says(first_is(e, "not-a-gap", -(INT64_C(300) << 20)), "(the zero page): 300.0 MiB");
 	assert_non_null(strstr(e->l.verdict, "RSS is 297.0 MiB below the heap profile"));
 	scene_free(e);
 
@@ -572,7 +658,8 @@ static void below_the_profile_is_not_a_gap(void **state)
 	e->l.line[LINE_HEAP_LIVE] = (struct line_sum){100 * MIB, 60 * MIB, 40 * MIB};
 	e->s.profile.inuse_space = 100 << 20;
 	explain(e);
-	assert_says(first_is(e, "not-a-gap", -(INT64_C(40) << 20)), "40.0 MiB of the heap are in swap");
+	assert_says(first_is(e, "not-a-gap", -(INT64_C(40) << 20)),
+		    "40.0 MiB of the heap are in swap");
 	scene_free(e);
 
 	/* the profile counts what is gone */
@@ -583,7 +670,8 @@ static void below_the_profile_is_not_a_gap(void **state)
 	assert_non_null(strstr(e->l.verdict, "did not find any more"));
 	scene_free(e);
 
-	/* no profile, but less in memory than Go has allocated (pebble in anchors.md); C memory is more than what is missing */
+	/* no profile, but less in memory than Go has allocated (pebble in anchors.md); C memory is
+	 * more than what is missing */
 	e = scene_new();
 	e->s.profile = (struct profile){.error = NAN};
 	e->l.line[LINE_HEAP_LIVE] = (struct line_sum){1900 * MIB, 700 * MIB, 0};
@@ -625,7 +713,8 @@ static void profile_off_and_stale(void **state)
 	e->s.profile.n_buckets = 1;
 	put(e, LINE_HEAP_LIVE, 170 * MIB);
 	explain(e);
-	assert_says(first_is(e, "profile-stale", 150 << 20), "describes GC 6; the last one was GC 7, 41 s ago");
+	assert_says(first_is(e, "profile-stale", 150 << 20),
+		    "describes GC 6; the last one was GC 7, 41 s ago");
 	assert_int_equal(e->l.causes[0].confidence, CERTAIN);
 	assert_says(&e->l.causes[0], "it would say 316.4 MiB"); /* 400 * 0.5 MiB / (1 - 1/e) */
 	scene_free(e);
@@ -652,7 +741,10 @@ static void profile_off_and_stale(void **state)
 static struct place leak_place(const struct snapshot *s, taddr pc)
 {
 	(void)s;
-	return (struct place){.pc = pc, .func = "main.handleRequest", .file = "/src/app/server/main.go", .line = 42};
+	return (struct place){.pc = pc,
+			      .func = "main.handleRequest",
+			      .file = "/src/app/server/main.go",
+			      .line = 42};
 }
 
 static void add_goroutines(struct scene *e, uint32_t n, bytes stack)
@@ -660,8 +752,14 @@ static void add_goroutines(struct scene *e, uint32_t n, bytes stack)
 	struct goroutine *g = ARENA_ARRAY(&e->a, struct goroutine, n);
 
 	for (uint32_t i = 0; i < n; i++)
-		g[i] = (struct goroutine){.goid = i, .gopc = i % 10 ? 0x401000 : 0x400000 + i, .stack_lo = 0xc000000000, .wait_ns = -1,
-					  .stack_hi = 0xc000000000 + stack, .status = G_WAITING, .waitreason = 15, .state = "chan send"};
+		g[i] = (struct goroutine){.goid = i,
+					  .gopc = i % 10 ? 0x401000 : 0x400000 + i,
+					  .stack_lo = 0xc000000000,
+					  .wait_ns = -1,
+					  .stack_hi = 0xc000000000 + stack,
+					  .status = G_WAITING,
+					  .waitreason = 15,
+					  .state = "chan send"};
 	e->s.goroutines = g;
 	e->s.n_goroutines = n;
 	e->s.place = leak_place;
@@ -709,7 +807,11 @@ static void c_memory(void **state)
 	const struct cause *c;
 
 	(void)state;
-	e->s.native = (struct native){.kind = NATIVE_GLIBC, .libc = "libc.so.6", .arenas = 2, .used = 150 * MIB, .chunks_used = 12345};
+	e->s.native = (struct native){.kind = NATIVE_GLIBC,
+				      .libc = "libc.so.6",
+				      .arenas = 2,
+				      .used = 150 * MIB,
+				      .chunks_used = 12345};
 	put(e, LINE_NATIVE_USED, 150 * MIB);
 	explain(e);
 	c = first_is(e, "native-leak", 150 << 20);
@@ -719,12 +821,19 @@ static void c_memory(void **state)
 	scene_free(e);
 
 	e = scene_new();
-	e->s.native = (struct native){.kind = NATIVE_GLIBC, .libc = "", .arenas = 8, .used = 10 * MIB, .free = 150 * MIB, .top_free = MIB};
+	e->s.native = (struct native){.kind = NATIVE_GLIBC,
+				      .libc = "",
+				      .arenas = 8,
+				      .used = 10 * MIB,
+				      .free = 150 * MIB,
+				      .top_free = MIB};
 	put(e, LINE_NATIVE_USED, 10 * MIB);
 	put(e, LINE_NATIVE_FREE, 148 * MIB);
 	explain(e);
 	c = first_is(e, "native-retention", 148 << 20);
-	assert_says(c, "150.0 MiB of the C heap's 160.0 MiB are free (94 %), 148.0 MiB of them in memory");
+	assert_says(
+		c,
+		"150.0 MiB of the C heap's 160.0 MiB are free (94 %), 148.0 MiB of them in memory");
 	assert_says(c, "MALLOC_ARENA_MAX=2");
 	assert_says(c, "malloc_trim");
 	scene_free(e);
@@ -734,10 +843,22 @@ static void mappings(void **state)
 {
 	struct scene *e = scene_new();
 	struct mapping maps[] = {
-		{.start = 0x400000, .end = 0x800000, .flags = MAP_FILE | MAP_EXEC | MAP_READ, .path = "/bin/x"},
-		{.start = 0x7f0000000000, .end = 0x7f0010000000, .flags = MAP_FILE | MAP_READ, .path = "/var/lib/etcd/member/snap/db"},
-		{.start = 0x7f1000000000, .end = 0x7f1000a00000, .flags = MAP_FILE | MAP_READ | MAP_DELETED, .path = "/tmp/gone"},
-		{.start = 0x7f2000000000, .end = 0x7f2010000000, .flags = MAP_READ | MAP_WRITE, .path = ""},
+		{.start = 0x400000,
+		 .end = 0x800000,
+		 .flags = MAP_FILE | MAP_EXEC | MAP_READ,
+		 .path = "/bin/x"},
+		{.start = 0x7f0000000000,
+		 .end = 0x7f0010000000,
+		 .flags = MAP_FILE | MAP_READ,
+		 .path = "/var/lib/etcd/member/snap/db"},
+		{.start = 0x7f1000000000,
+		 .end = 0x7f1000a00000,
+		 .flags = MAP_FILE | MAP_READ | MAP_DELETED,
+		 .path = "/tmp/gone"},
+		{.start = 0x7f2000000000,
+		 .end = 0x7f2010000000,
+		 .flags = MAP_READ | MAP_WRITE,
+		 .path = ""},
 	};
 	struct image_range image = {0x400000, 0x800000, IMAGE_TEXT};
 
@@ -746,24 +867,30 @@ static void mappings(void **state)
 	e->os.n_maps = ARRAY_LEN(maps);
 	e->s.images = &image;
 	e->s.n_images = 1;
-	assert_true(pages_set(&e->os.pages, 0x7f0000000000, 0x7f0000000000 + 200 * MIB, PAGE_RESIDENT, NULL));
-	assert_true(pages_set(&e->os.pages, 0x7f1000000000, 0x7f1000000000 + 8 * MIB, PAGE_RESIDENT, NULL));
+	assert_true(pages_set(&e->os.pages, 0x7f0000000000, 0x7f0000000000 + 200 * MIB,
+			      PAGE_RESIDENT, NULL));
+	assert_true(pages_set(&e->os.pages, 0x7f1000000000, 0x7f1000000000 + 8 * MIB, PAGE_RESIDENT,
+			      NULL));
 	put(e, LINE_FILES, 208 * MIB);
 	explain(e);
 	assert_says(first_is(e, "mapped-files", 208 << 20), "the mapped file snap/db");
-	assert_says(&e->l.causes[0], "/var/lib/etcd/member/snap/db: 200.0 MiB of 256.0 MiB mapped are in memory");
+	assert_says(&e->l.causes[0],
+		    "/var/lib/etcd/member/snap/db: 200.0 MiB of 256.0 MiB mapped are in memory");
 	assert_says(&e->l.causes[0], "/tmp/gone (deleted): 8.0 MiB");
 	assert_false(says(&e->l.causes[0], "/bin/x"));
-	assert_non_null(strstr(e->l.verdict, "Nearly all of the gap (208.0 MiB) comes from the mapped file snap/db: the kernel takes"));
+	assert_non_null(strstr(e->l.verdict, "Nearly all of the gap (208.0 MiB) comes from the "
+					     "mapped file snap/db: the kernel takes"));
 	scene_free(e);
 
 	e = scene_new();
 	e->os.maps = maps;
 	e->os.n_maps = ARRAY_LEN(maps);
-	assert_true(pages_set(&e->os.pages, 0x7f2000000000, 0x7f2000000000 + 180 * MIB, PAGE_RESIDENT, NULL));
+	assert_true(pages_set(&e->os.pages, 0x7f2000000000, 0x7f2000000000 + 180 * MIB,
+			      PAGE_RESIDENT, NULL));
 	put(e, LINE_ANON, 180 * MIB);
 	explain(e);
-	assert_says(first_is(e, "raw-mmap", 180 << 20), "256.0 MiB at 0x7f2000000000, 180.0 MiB of it in memory");
+	assert_says(first_is(e, "raw-mmap", 180 << 20),
+		    "256.0 MiB at 0x7f2000000000, 180.0 MiB of it in memory");
 	scene_free(e);
 }
 
@@ -788,10 +915,17 @@ static void limits(void **state)
 	assert_non_null(strstr(e->l.verdict, "7 times in the last minute"));
 	scene_free(e);
 
-	/* no room for what is not Go's: 100 MiB of C memory, 256 MiB of container, GOMEMLIMIT=240MiB */
+	/* no room for what is not Go's: 100 MiB of C memory, 256 MiB of container,
+	 * GOMEMLIMIT=240MiB */
 	e = scene_new();
-	e->cgroup = (struct cgroup_facts){.path = "/x", .version = 2, .limit = 256 * MIB, .limit_current = 180 * MIB, .current = 180 * MIB,
-					  .high = UINT64_MAX, .swap_limit = UINT64_MAX, .processes = 1};
+	e->cgroup = (struct cgroup_facts){.path = "/x",
+					  .version = 2,
+					  .limit = 256 * MIB,
+					  .limit_current = 180 * MIB,
+					  .current = 180 * MIB,
+					  .high = UINT64_MAX,
+					  .swap_limit = UINT64_MAX,
+					  .processes = 1};
 	e->os.cgroup = &e->cgroup;
 	e->c.memoryLimit = 240 << 20;
 	put(e, LINE_NATIVE_USED, 100 * MIB);
@@ -805,8 +939,14 @@ static void limits(void **state)
 
 	/* none at all, and the goal does not fit */
 	e = scene_new();
-	e->cgroup = (struct cgroup_facts){.path = "/x", .version = 2, .limit = 128 * MIB, .limit_current = 120 * MIB, .current = 70 * MIB,
-					  .high = UINT64_MAX, .swap_limit = UINT64_MAX, .processes = 1};
+	e->cgroup = (struct cgroup_facts){.path = "/x",
+					  .version = 2,
+					  .limit = 128 * MIB,
+					  .limit_current = 120 * MIB,
+					  .current = 70 * MIB,
+					  .high = UINT64_MAX,
+					  .swap_limit = UINT64_MAX,
+					  .processes = 1};
 	e->os.cgroup = &e->cgroup;
 	explain(e);
 	c = first_is(e, "limit-misfit", 0);
@@ -822,10 +962,20 @@ static void containers_and_page_tables(void **state)
 	const struct cause *c;
 
 	(void)state;
-	e->cgroup = (struct cgroup_facts){.path = "/kubepods/x", .version = 2, .limit = 4096 * MIB, .limit_current = 400 * MIB,
-					  .high = UINT64_MAX, .swap_limit = UINT64_MAX, .current = 400 * MIB, .working_set = 380 * MIB,
-					  .processes = 1, .file = 320 * MIB, .active_file = 300 * MIB, .inactive_file = 20 * MIB,
-					  .kernel = 10 * MIB, .slab = 6 * MIB};
+	e->cgroup = (struct cgroup_facts){.path = "/kubepods/x",
+					  .version = 2,
+					  .limit = 4096 * MIB,
+					  .limit_current = 400 * MIB,
+					  .high = UINT64_MAX,
+					  .swap_limit = UINT64_MAX,
+					  .current = 400 * MIB,
+					  .working_set = 380 * MIB,
+					  .processes = 1,
+					  .file = 320 * MIB,
+					  .active_file = 300 * MIB,
+					  .inactive_file = 20 * MIB,
+					  .kernel = 10 * MIB,
+					  .slab = 6 * MIB};
 	e->os.cgroup = &e->cgroup;
 	explain(e);
 	c = first_is(e, "container-metric", (400 - 63) << 20);
@@ -842,7 +992,9 @@ static void containers_and_page_tables(void **state)
 	e->os.vm_size = (bytes)64 << 30;
 	explain(e);
 	assert_says(first_is(e, "page-tables", 128 << 20), "VmPTE 128.0 MiB for 63.0 MiB of RSS");
-	assert_non_null(strstr(e->l.verdict, "3.0 MiB above the heap profile, which is normal; what stands out is page tables"));
+	assert_non_null(strstr(
+		e->l.verdict,
+		"3.0 MiB above the heap profile, which is normal; what stands out is page tables"));
 	scene_free(e);
 }
 
@@ -852,10 +1004,18 @@ static void runtime_and_rest(void **state)
 		enum line_id line;
 		const char *id;
 	} each[] = {
-		{LINE_RUNTIME_PROFILER, "profiler-overhead"}, {LINE_RUNTIME_MSPAN, "runtime-overhead"}, {LINE_BINARY_DATA, "globals"},
-		{LINE_SHM, "shared-memory"},		      {LINE_UNEXPLAINED, "unexplained"},	{LINE_STACK_FREE, "stacks"},
-		{LINE_ANON, "raw-mmap"},		      {LINE_FILES, "mapped-files"},		{LINE_HEAP_FREE, "retention"},
-		{LINE_HEAP_SLOTS, "fragmentation"},	      {LINE_HEAP_TAIL, "span-tail"},		{LINE_HEAP_DEAD, "gc-schedule"},
+		{LINE_RUNTIME_PROFILER, "profiler-overhead"},
+		{LINE_RUNTIME_MSPAN, "runtime-overhead"},
+		{LINE_BINARY_DATA, "globals"},
+		{LINE_SHM, "shared-memory"},
+		{LINE_UNEXPLAINED, "unexplained"},
+		{LINE_STACK_FREE, "stacks"},
+		{LINE_ANON, "raw-mmap"},
+		{LINE_FILES, "mapped-files"},
+		{LINE_HEAP_FREE, "retention"},
+		{LINE_HEAP_SLOTS, "fragmentation"},
+		{LINE_HEAP_TAIL, "span-tail"},
+		{LINE_HEAP_DEAD, "gc-schedule"},
 	};
 
 	(void)state;
@@ -872,18 +1032,21 @@ static void runtime_and_rest(void **state)
 
 static struct place map_place(const struct snapshot *s, taddr pc)
 {
-	static const char *const func[] = {"internal/runtime/maps.newarray", "internal/runtime/maps.(*table).grow",
+	static const char *const func[] = {"internal/runtime/maps.newarray",
+					   "internal/runtime/maps.(*table).grow",
 					   "runtime.mapassign_fast64", "main.fill"};
 
 	(void)s;
-	return (struct place){.pc = pc, .func = pc < ARRAY_LEN(func) ? func[pc] : "other.f", .file = ""};
+	return (struct place){
+		.pc = pc, .func = pc < ARRAY_LEN(func) ? func[pc] : "other.f", .file = ""};
 }
 
 static void maps_and_pools(void **state)
 {
 	struct scene *e = scene_new();
 	taddr pcs[] = {1, 2, 3, 4, 9, 9};
-	struct mem_bucket b[] = {{.allocs = 40, .size = MIB, .stk = 0, .nstk = 4}, {.allocs = 2, .size = MIB, .stk = 4, .nstk = 2}};
+	struct mem_bucket b[] = {{.allocs = 40, .size = MIB, .stk = 0, .nstk = 4},
+				 {.allocs = 2, .size = MIB, .stk = 4, .nstk = 2}};
 
 	(void)state;
 	e->s.profile.buckets = b;
@@ -976,7 +1139,9 @@ static void hostile_numbers_are_survived(void **state)
 		struct scene *e = scene_new();
 		uint64_t *c = (uint64_t *)&e->c;
 		for (unsigned i = 0; i < N_LINES; i++)
-			e->l.line[i] = (struct line_sum){random_word(&seed) >> 24, random_word(&seed) >> (30 + random_word(&seed) % 30),
+			e->l.line[i] = (struct line_sum){random_word(&seed) >> 24,
+							 random_word(&seed) >>
+								 (30 + random_word(&seed) % 30),
 							 random_word(&seed) >> 40};
 		if (round % 2)
 			for (size_t i = 0; i < sizeof e->c / 8 - 8; i++)
@@ -987,9 +1152,15 @@ static void hostile_numbers_are_survived(void **state)
 		e->s.profile.enabled = round & 4;
 		e->s.go_minor = 18 + round % 10;
 		e->s.go_patch = round % 5;
-		e->cgroup = (struct cgroup_facts){.path = "", .limit = random_size(&seed), .high = random_size(&seed), .current = random_size(&seed),
-						  .limit_current = random_size(&seed), .slab = random_size(&seed), .processes = round % 5u,
-						  .others_rss = random_size(&seed), .file = random_size(&seed)};
+		e->cgroup = (struct cgroup_facts){.path = "",
+						  .limit = random_size(&seed),
+						  .high = random_size(&seed),
+						  .current = random_size(&seed),
+						  .limit_current = random_size(&seed),
+						  .slab = random_size(&seed),
+						  .processes = round % 5u,
+						  .others_rss = random_size(&seed),
+						  .file = random_size(&seed)};
 		e->os.cgroup = round & 8 ? &e->cgroup : NULL;
 		e->os.page_tables = random_size(&seed);
 		e->s.native.arenas = round % 3u;

@@ -3,7 +3,8 @@
  * the walk from outside must come to the same bytes. Then a program that never rests, and targets that lie.
  *
  * WHYRSS_TEST_LD, when set, is put in front of the programs' command line: "DIR/ld-linux-x86-64.so.2
- * --library-path DIR" runs all of it with another glibc.
+ * --library-path DIR" runs all of it with another glibc. WHYRSS_TEST_FILTER picks tests by name,
+ * WHYRSS_TEST_ROUNDS sets how often memory is damaged.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -830,5 +831,7 @@ int main(void)
 		cmocka_unit_test(leaves_taken_memory_alone),
 	};
 
+	if (getenv("WHYRSS_TEST_FILTER"))
+		cmocka_set_test_filter(getenv("WHYRSS_TEST_FILTER"));
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
