@@ -74,18 +74,6 @@ static struct block *block_get(struct blocks *b, taddr at)
 	return k;
 }
 
-void blocks_forget(struct blocks *b, taddr at)
-{
-	at = round_down(at, BLOCK_SIZE);
-	for (uint32_t s = block_slot(b, at); b->hash[s] != 0; s = (s + 1) & b->mask) {
-		struct block *k = &b->v[b->hash[s] - 1];
-		if (k->at == at) {
-			k->whole = target_read(b->t, at, k->data, BLOCK_SIZE) == BLOCK_SIZE;
-			return;
-		}
-	}
-}
-
 bool blocks_read(struct blocks *b, taddr at, void *dst, size_t n)
 {
 	uint8_t *to = dst;

@@ -4,6 +4,7 @@
  * (an allocating process breaks them in 2 to 3 of 100 reads).
  */
 #include "goruntime/rt.h"
+#include "snapshot/pacer.h"
 
 #include <math.h>
 #include <string.h>
@@ -126,52 +127,6 @@ static bool counters_agree(const struct counters *c)
 	int64_t heap = c->committed - c->inStacks - c->inWorkBufs - c->inPtrScalarBits;
 	return c->inHeap == (int64_t)c->heapInUse && c->released == (int64_t)c->heapReleased &&
 	       heap == (int64_t)(c->heapInUse + c->heapFree);
-}
-
-void pacer_goal(struct counters *c)
-{
-	/* mgcpacer.go, heapGoalInternal and memoryLimitHeapGoal (1.19 on). */
-	const uint64_t MIN_HEADROOM = 1 << 20;
-	uint64_t goal = c->gcPercentHeapGoal, min_trigger = 0;
-	uint64_t limit_goal = UINT64_MAX;
-	c->limit_rules = false;
-	if (c->memoryLimit != INT64_MAX && c->mappedReady != 0) {
-		uint64_t limit = (uint64_t)c->memoryLimit;
-		uint64_t alloc = c->totalAlloc - c->totalFree;
-		uint64_t nonheap = c->mappedReady - c->heapFree - alloc;
-		uint64_t over = c->mappedReady > limit ? c->mappedReady - limit : 0;
-		if (nonheap + over >= limit) {
-			limit_goal = c->heapMarked;
-		} else {
-			limit_goal = limit - (nonheap + over);
-			uint64_t headroom = MAX(limit_goal / 100 * 3, MIN_HEADROOM);
-			limit_goal = limit_goal < headroom || limit_goal - headroom < headroom ? headroom : limit_goal - headroom;
-			limit_goal = MAX(limit_goal, c->heapMarked);
-		}
-	}
-	if (limit_goal < goal) {
-		goal = limit_goal;
-		c->limit_rules = true;
-	} else {
-		min_trigger = c->sweepDistMinTrigger;
-		goal = MAX(goal, c->sweepDistMinTrigger);
-		if (c->triggered != UINT64_MAX)
-			goal = MAX(goal, c->triggered + 64 * 1024);
-	}
-	c->heapGoal = goal;
-	/* trigger(): between 70 % and 95 % of the way from the marked heap to the goal. */
-	if (goal <= c->heapMarked) {
-		c->trigger = goal;
-		return;
-	}
-	uint64_t dist = goal - c->heapMarked;
-	min_trigger = MAX(min_trigger, c->heapMarked + dist / 64 * 45);
-	uint64_t max_trigger = c->heapMarked + dist / 64 * 61;
-	if (goal > 4 * 1024 * 1024 && goal - 4 * 1024 * 1024 > max_trigger)
-		max_trigger = goal - 4 * 1024 * 1024;
-	max_trigger = MAX(max_trigger, min_trigger);
-	uint64_t trigger = c->runway > goal ? min_trigger : goal - c->runway;
-	c->trigger = MIN(MAX(trigger, min_trigger), max_trigger);
 }
 
 static bool read_ps(struct reading *r, struct err *err)
@@ -335,7 +290,11 @@ bool read_counters(struct reading *r, struct err *err)
 	c->gcphase = small_word(r, y->gcphase, 0);
 	c->gomaxprocs = small_word(r, y->gomaxprocs, 0);
 	if (l->gcController_gcPercentHeapGoal.width != 0) {
-		pacer_goal(c);
+		struct pacer in = pacer_of(c, r->g->release.minor);
+		struct pace out = pacer_decide_from(&in, c->gcPercentHeapGoal);
+		c->heapGoal = out.goal;
+		c->trigger = out.trigger;
+		c->limit_rules = out.by_limit;
 	} else { /* 1.18 keeps both */
 		c->heapGoal = get(r->ctl, l->gcController_heapGoal);
 		c->trigger = get(r->ctl, l->gcController_trigger);

@@ -90,8 +90,6 @@ struct blocks;
 struct blocks *blocks_new(struct target *t, struct arena *a, uint32_t max_blocks);
 /** Copies n bytes; false when any of them faulted. */
 bool blocks_read(struct blocks *b, taddr at, void *dst, size_t n);
-/** Drops the block that holds `at`, so that the next read sees the target's memory of then. */
-void blocks_forget(struct blocks *b, taddr at);
 
 /** Called for each address with the bytes that were read there; ok is false when they faulted. */
 typedef void (*gather_fn)(void *ctx, taddr at, const uint8_t *data, bool ok);
@@ -172,8 +170,5 @@ bool read_profile(struct reading *r, struct err *err);
 bool read_regions(struct reading *r, struct err *err);
 /** Bytes parked in sync.Pool; needs the spans. */
 void read_pools(struct reading *r);
-
-/** The heap goal and trigger as the runtime computes them (mgcpacer.go: heapGoalInternal, trigger). */
-void pacer_goal(struct counters *c);
 
 #endif

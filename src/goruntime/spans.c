@@ -46,7 +46,8 @@ struct spans_reader {
 	struct span_raw raw[BATCH];
 	uint32_t n_raw;
 	uint64_t bits; /* next place in heap.bits, in units */
-	uint32_t skipped, torn;
+	uint32_t skipped, torn, misses;
+	bool stale; /* a GC cycle ended meanwhile: nothing that is read now belongs together */
 	bytes large_waste;
 	taddr run_start, run_end; /* of span structs, for the ledger's runtime.mspan */
 	VEC(struct addr_range) runs;
@@ -131,8 +132,15 @@ static void fill_ones(uint8_t *v, uint32_t n)
 		v[n / 8] |= (uint8_t)((1U << n % 8) - 1);
 }
 
-/** Reads the bits of one span and counts; false when its own counter says otherwise. */
-static bool count_slots(struct spans_reader *w, struct span *s, const struct span_raw *raw)
+static bool read_bits(struct spans_reader *w, taddr at, uint8_t *to, uint32_t n, bool again)
+{
+	if (again)
+		return target_read(w->t, at, to, n) == n;
+	return blocks_read(w->blocks, at, to, n);
+}
+
+/** Reads the bits of one span, past the cache when `again`, and counts; false when its own counter says otherwise. */
+static bool count_slots(struct spans_reader *w, struct span *s, const struct span_raw *raw, bool again)
 {
 	struct reading *r = w->r;
 	uint32_t n = (s->nelems + 7U) / 8;
@@ -141,12 +149,12 @@ static bool count_slots(struct spans_reader *w, struct span *s, const struct spa
 	bool swept = r->head.gcphase == 1 || age == 0 || age == 3;
 	memset(alloc, 0, 2 * (size_t)n);
 	/* a span that was never allocated from has no bits */
-	if (raw->alloc_bits != 0 && !blocks_read(w->blocks, raw->alloc_bits, alloc, n))
+	if (raw->alloc_bits != 0 && !read_bits(w, raw->alloc_bits, alloc, n, again))
 		return false;
 	if (swept) {
 		memcpy(mark, alloc, n);
 	} else {
-		if (raw->mark_bits != 0 && !blocks_read(w->blocks, raw->mark_bits, mark, n))
+		if (raw->mark_bits != 0 && !read_bits(w, raw->mark_bits, mark, n, again))
 			return false;
 		if (s->elemsize >= 16 && s->elemsize <= 512 && s->npages == 1 && inline_marks(r, s)) {
 			uint8_t in_span[64];
@@ -219,11 +227,14 @@ static void count_batch(struct spans_reader *w)
 	struct heap *h = &w->r->s->heap;
 	uint32_t size = w->r->l->mspan_size.width;
 	uint8_t d[MSPAN_MAX];
-	for (uint32_t i = 0; i < w->n_raw; i++) {
+	for (uint32_t i = 0; i < w->n_raw && !w->stale; i++) {
 		struct span_raw raw = w->raw[i];
 		struct span *s = &h->spans[raw.index];
-		bool good = count_slots(w, s, &raw);
-		/* A running program allocates between the two reads: look again, past the cache. */
+		bool good = count_slots(w, s, &raw, false);
+		/* A running program allocates between the two reads: look again. Many such spans mean that a GC cycle ended. */
+		uint64_t sweepgen;
+		if (!good && ++w->misses % 64 == 0 && mem_uint(w->t, w->r->g->sym.mheap + w->r->l->mheap_sweepgen.off, 4, &sweepgen, NULL))
+			w->stale = (uint32_t)sweepgen != w->r->head.sweepgen;
 		for (int k = 0; !good && k < SPAN_TRIES; k++) {
 			struct span again;
 			struct span_raw fresh;
@@ -235,9 +246,7 @@ static void count_batch(struct spans_reader *w)
 			w->large_waste = waste;
 			fresh.index = raw.index;
 			s->flags = again.flags;
-			blocks_forget(w->blocks, fresh.alloc_bits);
-			blocks_forget(w->blocks, fresh.mark_bits);
-			good = count_slots(w, s, &fresh);
+			good = count_slots(w, s, &fresh, true);
 		}
 		if (!good) {
 			s->flags |= SPAN_TORN;
@@ -268,7 +277,7 @@ static void take_span(void *ctx, taddr at, const uint8_t *d, bool ok)
 		w->skipped++;
 		return;
 	}
-	if (!decode_span(w, at, d, &s, &raw))
+	if (w->stale || !decode_span(w, at, d, &s, &raw))
 		return; /* free, or in the middle of being made */
 	if (!index_span(h, &s, w->next)) {
 		w->skipped++;

@@ -7,7 +7,7 @@
 
 #include "base/unit.h"
 #include "ledger/ledger.h"
-#include "ledger/pacer.h"
+#include "snapshot/pacer.h"
 
 enum finding_part { GAP, ASIDE, CHECK };
 

@@ -323,8 +323,8 @@ int main(int argc, char **argv)
 			fprintf(f, "block %zu %zu\n", (size_t)threads[i].block[k],
 				malloc_usable_size(threads[i].block[k]));
 	fprintf(f, "blocks %u\nend 1\n", blocks);
-	fflush(f);
 	fflush(info);
+	fflush(f); /* last: its "end" is what the reader waits for */
 	while (read(0, path, 1) < 0 && errno == EINTR)
 		;
 	_exit(0);

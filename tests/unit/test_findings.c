@@ -1,4 +1,4 @@
-/* src/ledger/pacer.c against values worked out by hand, and src/ledger/findings.c on ledgers made
+/* src/snapshot/pacer.c against values worked out by hand, and src/ledger/findings.c on ledgers made
  * by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 #include "base/unit.h"
 #include "ledger/ledger.h"
-#include "ledger/pacer.h"
+#include "snapshot/pacer.h"
 
 /* ---- the pacer ---- */
 

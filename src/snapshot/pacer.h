@@ -2,8 +2,8 @@
  * The arithmetic of Go's GC pacer and scavenger, as pure functions: what the heap may grow to, when
  * the next cycle starts, what another GOGC or GOMEMLIMIT would make of it, and what that costs.
  */
-#ifndef LEDGER_PACER_H
-#define LEDGER_PACER_H
+#ifndef SNAPSHOT_PACER_H
+#define SNAPSHOT_PACER_H
 
 #include "snapshot/snapshot.h"
 
@@ -40,6 +40,8 @@ struct pace {
 /** The pacer's inputs in a running program of Go 1.minor. */
 struct pacer pacer_of(const struct counters *c, int minor);
 struct pace pacer_decide(const struct pacer *p);
+/** As pacer_decide, with the goal of GOGC that the runtime keeps instead of the one that it would compute now. */
+struct pace pacer_decide_from(const struct pacer *p, bytes gogc_goal);
 
 /** The goal that GOGC alone gives: live heap and GOGC percent of it and of the roots, at least 4
  * MiB * GOGC/100. */

@@ -4,7 +4,7 @@
  * instead of 1 MiB (go#57069). It does not predict the runway, which follows from the program's
  * behaviour: a forecast uses the present one.
  */
-#include "ledger/pacer.h"
+#include "snapshot/pacer.h"
 
 #define HEAP_MINIMUM   ((bytes)4 << 20)
 #define MIN_RUNWAY     ((bytes)64 << 10)
@@ -79,7 +79,12 @@ static struct pace decide_18(const struct pacer *p)
 
 struct pace pacer_decide(const struct pacer *p)
 {
-	bytes by_gogc = pacer_gogc_goal(p), by_limit = pacer_limit_goal(p), low = 0, high, way;
+	return pacer_decide_from(p, pacer_gogc_goal(p));
+}
+
+struct pace pacer_decide_from(const struct pacer *p, bytes by_gogc)
+{
+	bytes by_limit = pacer_limit_goal(p), low = 0, high, way;
 	struct pace r = {.goal = MIN(by_gogc, by_limit), .by_limit = by_limit < by_gogc};
 
 	if (p->go_minor <= 18)
