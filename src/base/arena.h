@@ -32,7 +32,8 @@ void arena_free(struct arena *a);
  * outside must be bounded before, or taken with arena_try.
  */
 void *arena_alloc(struct arena *a, size_t n);
-/** As arena_alloc, but NULL and *err (ERR_LIMIT) when it does not fit. For sizes that come from outside. */
+/** As arena_alloc, but NULL and *err (ERR_LIMIT) when it does not fit. For sizes that come from
+ * outside. */
 void *arena_try(struct arena *a, uint64_t count, size_t size, struct err *err);
 /** The largest number of `size`d elements that arena_try would still grant. */
 uint64_t arena_room(const struct arena *a, size_t size);
@@ -45,7 +46,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 struct arena_mark arena_mark(const struct arena *a);
 void arena_reset(struct arena *a, struct arena_mark m);
 
-#define ARENA_NEW(a, T) ((T *)arena_alloc((a), sizeof(T)))
+#define ARENA_NEW(a, T)	     ((T *)arena_alloc((a), sizeof(T)))
 #define ARENA_ARRAY(a, T, n) ((T *)arena_alloc((a), sizeof(T) * (size_t)(n)))
 
 /**

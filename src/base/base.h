@@ -17,18 +17,24 @@ typedef uint64_t bytes;
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /** Size of an OS page on every machine that this program supports (amd64). */
-#define OS_PAGE 4096U
+#define OS_PAGE	      4096U
 #define OS_PAGE_SHIFT 12
 
-static inline uint64_t round_down(uint64_t v, uint64_t to) { return v - v % to; }
-static inline uint64_t round_up(uint64_t v, uint64_t to) { return round_down(v + to - 1, to); }
+static inline uint64_t round_down(uint64_t v, uint64_t to)
+{
+	return v - v % to;
+}
+static inline uint64_t round_up(uint64_t v, uint64_t to)
+{
+	return round_down(v + to - 1, to);
+}
 
 /** Runs fn(&variable) when the variable leaves its scope; for OS handles only. */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
-void cleanup_fd(int *fd);     /* closes when >= 0 */
-void cleanup_file(void *f);   /* fclose on a FILE **, when not NULL */
-void cleanup_free(void *p);   /* free on a T ** */
-void cleanup_dir(void *d);    /* closedir on a DIR **, when not NULL */
+void cleanup_fd(int *fd);   /* closes when >= 0 */
+void cleanup_file(void *f); /* fclose on a FILE **, when not NULL */
+void cleanup_free(void *p); /* free on a T ** */
+void cleanup_dir(void *d);  /* closedir on a DIR **, when not NULL */
 
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 

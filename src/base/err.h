@@ -8,22 +8,23 @@
 
 enum err_kind {
 	ERR_NONE,
-	ERR_GONE,     /* the process ended, or its PID was given to another one */
-	ERR_PERM,     /* the kernel refused; the message says what would allow it */
-	ERR_NOT_GO,   /* no Go runtime in there */
-	ERR_RELEASE,  /* a Go release, architecture or layout that is not known */
-	ERR_FAULT,    /* an address of the target could not be read */
-	ERR_FORMAT,   /* bytes from outside are not what they claim to be */
-	ERR_LIMIT,    /* a stated limit was reached */
-	ERR_OS,       /* another failed system call; see `os` */
-	ERR_USAGE,    /* the command line is wrong */
+	ERR_GONE,    /* the process ended, or its PID was given to another one */
+	ERR_PERM,    /* the kernel refused; the message says what would allow it */
+	ERR_NOT_GO,  /* no Go runtime in there */
+	ERR_RELEASE, /* a Go release, architecture or layout that is not known */
+	ERR_FAULT,   /* an address of the target could not be read */
+	ERR_FORMAT,  /* bytes from outside are not what they claim to be */
+	ERR_LIMIT,   /* a stated limit was reached */
+	ERR_OS,	     /* another failed system call; see `os` */
+	ERR_USAGE,   /* the command line is wrong */
 };
 
-/** Owned by the caller, untouched on success. `msg` reads from the outermost context to the cause. */
+/** Owned by the caller, untouched on success. `msg` reads from the outermost context to the cause.
+ */
 struct err {
 	enum err_kind kind;
-	int os;      /* errno of the failed call, 0 if there was none */
-	taddr addr;  /* the address in the target that was meant, 0 if none */
+	int os;	    /* errno of the failed call, 0 if there was none */
+	taddr addr; /* the address in the target that was meant, 0 if none */
 	char msg[320];
 };
 

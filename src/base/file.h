@@ -8,7 +8,8 @@
  * Reads a file that is at most `limit` bytes long into the arena, NUL-terminated.
  * dirfd may be AT_FDCWD. errno is kept in err->os; ERR_LIMIT when it is longer. ret_n may be NULL.
  */
-bool file_read(int dirfd, const char *path, size_t limit, struct arena *a, char **ret, size_t *ret_n, struct err *err);
+bool file_read(int dirfd, const char *path, size_t limit, struct arena *a, char **ret,
+	       size_t *ret_n, struct err *err);
 /** The target of a symbolic link, whole, in the arena. */
 bool file_link(int dirfd, const char *path, struct arena *a, char **ret, struct err *err);
 

@@ -1,7 +1,8 @@
 /*
- * Bulk reads from the target. Runtime structures are small and many, but they lie side by side: reading them in
- * runs of address order costs a few thousand system calls where one call each would cost a million.
- * Nothing here decodes; nothing here makes a page resident (target_read sees to that).
+ * Bulk reads from the target. Runtime structures are small and many, but they lie side by side:
+ * reading them in runs of address order costs a few thousand system calls where one call each would
+ * cost a million. Nothing here decodes; nothing here makes a page resident (target_read sees to
+ * that).
  */
 #include "goruntime/rt.h"
 
@@ -15,9 +16,9 @@ struct blocks {
 		taddr at; /* of the block; 1: empty */
 		bool whole;
 		uint8_t *data;
-	} *v;
+	} * v;
 	uint32_t *hash; /* index + 1 into v */
-	uint8_t *room;  /* of all blocks: untouched until one is used */
+	uint8_t *room;	/* of all blocks: untouched until one is used */
 };
 
 struct blocks *blocks_new(struct target *t, struct arena *a, uint32_t max_blocks)
@@ -39,7 +40,8 @@ static uint32_t block_slot(const struct blocks *b, taddr at)
 	return (uint32_t)((at >> BLOCK_SHIFT) * 0x9E3779B97F4A7C15ULL >> 32) & b->mask;
 }
 
-/* Open addressing without deletion marks: the table is rebuilt when a block is replaced, which is rare by design. */
+/* Open addressing without deletion marks: the table is rebuilt when a block is replaced, which is
+ * rare by design. */
 static void blocks_rehash(struct blocks *b)
 {
 	memset(b->hash, 0, ((size_t)b->mask + 1) * sizeof *b->hash);
@@ -126,10 +128,11 @@ void sort_addrs(struct arena *scratch, taddr *v, uint32_t n)
 	arena_reset(scratch, mark);
 }
 
-#define GATHER_BYTES (1U << 20)
-#define GATHER_RUNS 64U
+#define GATHER_BYTES (256U << 10) /* stays in the processor's cache */
+#define GATHER_RUNS  64U
 
-void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint32_t size, gather_fn fn, void *ctx)
+void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint32_t size,
+	    gather_fn fn, void *ctx)
 {
 	if (n == 0 || size == 0 || size > GATHER_BYTES / 4)
 		return;
@@ -144,15 +147,20 @@ void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint
 		while (i < n && runs < GATHER_RUNS && used + size <= GATHER_BYTES) {
 			uint32_t from = i;
 			taddr end = at[i] + size;
-			/* A gap is bridged only inside one OS page: that page is resident for its neighbours' sake. */
-			for (i++; i < n && at[i] - at[from] + size <= GATHER_BYTES - used && at[i] >= at[i - 1]; i++) {
-				if (at[i] > end && (at[i] - 1) >> OS_PAGE_SHIFT != (end - 1) >> OS_PAGE_SHIFT &&
+			/* A gap is bridged only inside one OS page: that page is resident for its
+			 * neighbours' sake. */
+			for (i++; i < n && at[i] - at[from] + size <= GATHER_BYTES - used &&
+				  at[i] >= at[i - 1];
+			     i++) {
+				if (at[i] > end &&
+				    (at[i] - 1) >> OS_PAGE_SHIFT != (end - 1) >> OS_PAGE_SHIFT &&
 				    at[i] >> OS_PAGE_SHIFT != (end - 1) >> OS_PAGE_SHIFT)
 					break;
 				end = MAX(end, at[i] + size);
 			}
 			first[runs] = from;
-			run[runs++] = (struct mem_span){.at = at[from], .dst = buf + used, .n = (uint32_t)(end - at[from])};
+			run[runs++] = (struct mem_span){
+				.at = at[from], .dst = buf + used, .n = (uint32_t)(end - at[from])};
 			used += (uint32_t)(end - at[from]);
 		}
 		first[runs] = i;
@@ -163,7 +171,8 @@ void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint
 				if (off + size <= run[k].got)
 					fn(ctx, at[j], (uint8_t *)run[k].dst + off, true);
 				else
-					fn(ctx, at[j], one, target_read(t, at[j], one, size) == size);
+					fn(ctx, at[j], one,
+					   target_read(t, at[j], one, size) == size);
 			}
 		}
 	}

@@ -12,13 +12,15 @@
 /** A session: the binary, its symbols and layout, kept between snapshots of the same process. */
 struct go_session;
 
-/** Finds the Go program in a target. Errors: ERR_NOT_GO, ERR_RELEASE (named), ERR_PERM, ERR_FORMAT. */
+/** Finds the Go program in a target. Errors: ERR_NOT_GO, ERR_RELEASE (named), ERR_PERM, ERR_FORMAT.
+ */
 bool go_open(struct target *t, struct arena *session, struct go_session **ret, struct err *err);
 void go_close(struct go_session *g);
 
 /**
- * Reads one consistent snapshot, repeating what tore. `ret` is zero-initialised by the caller and owned by it:
- * free with snapshot_free. Errors only when nothing useful could be read; all else becomes notes.
+ * Reads one consistent snapshot, repeating what tore. `ret` is zero-initialised by the caller and
+ * owned by it: free with snapshot_free. Errors only when nothing useful could be read; all else
+ * becomes notes.
  */
 bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, struct err *err);
 void snapshot_free(struct snapshot *s);

@@ -1,7 +1,7 @@
 /*
- * The runtime's state words and counters: one batch of reads that is repeated until its own identities hold.
- * Source: runtime/mstats.go (heapStatsDelta, mstats), mgcpacer.go, mheap.go; the identities are measured facts
- * (an allocating process breaks them in 2 to 3 of 100 reads).
+ * The runtime's state words and counters: one batch of reads that is repeated until its own
+ * identities hold. Source: runtime/mstats.go (heapStatsDelta, mstats), mgcpacer.go, mheap.go; the
+ * identities are measured facts (an allocating process breaks them in 2 to 3 of 100 reads).
  */
 #include "goruntime/rt.h"
 #include "snapshot/pacer.h"
@@ -16,15 +16,22 @@ bool read_header(struct reading *r, struct gc_header *ret, struct err *err)
 	const struct symbols *y = &r->g->sym;
 	uint8_t word[4][8] = {{0}};
 	struct mem_span v[] = {
-		{.at = y->mheap + l->mheap_sweepgen.off, .dst = word[0], .n = l->mheap_sweepgen.width},
+		{.at = y->mheap + l->mheap_sweepgen.off,
+		 .dst = word[0],
+		 .n = l->mheap_sweepgen.width},
 		{.at = y->gcphase, .dst = word[1], .n = 4},
-		{.at = y->memstats + l->mstats_numgc.off, .dst = word[2], .n = l->mstats_numgc.width},
-		{.at = y->work + l->work_cycles.off, .dst = word[3], .n = MIN(l->work_cycles.width, 8)},
+		{.at = y->memstats + l->mstats_numgc.off,
+		 .dst = word[2],
+		 .n = l->mstats_numgc.width},
+		{.at = y->work + l->work_cycles.off,
+		 .dst = word[3],
+		 .n = MIN(l->work_cycles.width, 8)},
 	};
 	mem_read_many(r->t, v, ARRAY_LEN(v));
 	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
 		if (v[i].got != v[i].n)
-			return err_set(err, ERR_FAULT, "the runtime's state at %#llx can't be read", (unsigned long long)v[i].at);
+			return err_set(err, ERR_FAULT, "the runtime's state at %#llx can't be read",
+				       (unsigned long long)v[i].at);
 	}
 	ret->sweepgen = (uint32_t)load(word[0], 4);
 	ret->gcphase = (uint32_t)load(word[1], 4);
@@ -33,12 +40,15 @@ bool read_header(struct reading *r, struct gc_header *ret, struct err *err)
 	return true;
 }
 
-/* heapStats: three generations, summed field by field (mstats.go, consistentHeapStats.unsafeRead). */
+/* heapStats: three generations, summed field by field (mstats.go, consistentHeapStats.unsafeRead).
+ */
 static void sum_heap_stats(const struct layout *l, const uint8_t *memstats, struct counters *c)
 {
 	uint32_t size = l->heapStatsDelta_size.width;
-	c->committed = c->released = c->inHeap = c->inStacks = c->inWorkBufs = c->inPtrScalarBits = 0;
-	c->tinyAllocCount = c->largeAlloc = c->largeAllocCount = c->largeFree = c->largeFreeCount = 0;
+	c->committed = c->released = c->inHeap = c->inStacks = c->inWorkBufs = c->inPtrScalarBits =
+		0;
+	c->tinyAllocCount = c->largeAlloc = c->largeAllocCount = c->largeFree = c->largeFreeCount =
+		0;
 	memset(c->smallAllocCount, 0, sizeof c->smallAllocCount);
 	memset(c->smallFreeCount, 0, sizeof c->smallFreeCount);
 	for (uint32_t gen = 0; gen < 3; gen++) {
@@ -55,8 +65,10 @@ static void sum_heap_stats(const struct layout *l, const uint8_t *memstats, stru
 		c->largeFree += get(d, l->heapStatsDelta_largeFree);
 		c->largeFreeCount += get(d, l->heapStatsDelta_largeFreeCount);
 		for (uint32_t k = 0; k < GO_SIZE_CLASSES; k++) {
-			c->smallAllocCount[k] += load(d + l->heapStatsDelta_smallAllocCount.off + 8 * k, 8);
-			c->smallFreeCount[k] += load(d + l->heapStatsDelta_smallFreeCount.off + 8 * k, 8);
+			c->smallAllocCount[k] +=
+				load(d + l->heapStatsDelta_smallAllocCount.off + 8 * k, 8);
+			c->smallFreeCount[k] +=
+				load(d + l->heapStatsDelta_smallFreeCount.off + 8 * k, 8);
 		}
 	}
 }
@@ -90,7 +102,9 @@ static void decode_counters(struct reading *r, struct counters *c)
 	c->scav_eager = get(h, l->mheap_scav_releasedEager);
 
 	c->gcPercent = (int32_t)get(g, l->gcController_gcPercent);
-	c->memoryLimit = l->gcController_memoryLimit.width ? (int64_t)get(g, l->gcController_memoryLimit) : INT64_MAX;
+	c->memoryLimit = l->gcController_memoryLimit.width
+				 ? (int64_t)get(g, l->gcController_memoryLimit)
+				 : INT64_MAX;
 	c->heapMinimum = get(g, l->gcController_heapMinimum);
 	c->heapLive = get(g, l->gcController_heapLive);
 	c->heapMarked = get(g, l->gcController_heapMarked);
@@ -121,7 +135,8 @@ static void decode_counters(struct reading *r, struct counters *c)
 	c->threads = get(s, l->sched_mnext) - get(s, l->sched_nmfreed);
 }
 
-/* What must hold between counters that are updated one after the other (measured in every release). */
+/* What must hold between counters that are updated one after the other (measured in every release).
+ */
 static bool counters_agree(const struct counters *c)
 {
 	int64_t heap = c->committed - c->inStacks - c->inWorkBufs - c->inPtrScalarBits;
@@ -136,7 +151,8 @@ static bool read_ps(struct reading *r, struct err *err)
 	if (!mem_read(r->t, r->g->sym.allp, &allp, sizeof allp, err))
 		return err_in(err, "allp");
 	if (allp.len > 4096)
-		return err_set(err, ERR_FORMAT, "allp has %llu entries", (unsigned long long)allp.len);
+		return err_set(err, ERR_FORMAT, "allp has %llu entries",
+			       (unsigned long long)allp.len);
 	r->n_allp = (uint32_t)allp.len;
 	r->allp = ARENA_ARRAY(&r->scratch, taddr, r->n_allp);
 	if (!mem_read(r->t, allp.ptr, r->allp, r->n_allp * sizeof(taddr), err))
@@ -145,7 +161,8 @@ static bool read_ps(struct reading *r, struct err *err)
 	r->ps = ARENA_ARRAY(&r->scratch, uint8_t, (size_t)r->n_allp * size);
 	struct mem_span *v = ARENA_ARRAY(&r->scratch, struct mem_span, r->n_allp);
 	for (uint32_t i = 0; i < r->n_allp; i++)
-		v[i] = (struct mem_span){.at = r->allp[i], .dst = r->ps + (size_t)i * size, .n = size};
+		v[i] = (struct mem_span){
+			.at = r->allp[i], .dst = r->ps + (size_t)i * size, .n = size};
 	mem_read_many(r->t, v, r->n_allp);
 	for (uint32_t i = 0; i < r->n_allp; i++) {
 		if (v[i].got != size)
@@ -159,7 +176,8 @@ static void read_flush(struct reading *r, struct counters *c)
 {
 	const struct layout *l = r->l;
 	uint32_t size = l->mcache_size.width;
-	uint8_t *mc = arena_alloc(&r->scratch, size), *sp = arena_alloc(&r->scratch, l->mspan_size.width);
+	uint8_t *mc = arena_alloc(&r->scratch, size),
+		*sp = arena_alloc(&r->scratch, l->mspan_size.width);
 	memset(c->flush_small, 0, sizeof c->flush_small);
 	c->flush_tiny = c->cached_free_bytes = 0;
 	for (uint32_t i = 0; i < r->n_allp; i++) {
@@ -173,20 +191,25 @@ static void read_flush(struct reading *r, struct counters *c)
 			if (span == 0 || span == r->g->sym.emptymspan ||
 			    target_read(r->t, span, sp, l->mspan_size.width) != l->mspan_size.width)
 				continue;
-			uint64_t count = get(sp, l->mspan_allocCount), before = get(sp, l->mspan_allocCountBeforeCache);
-			uint64_t nelems = get(sp, l->mspan_nelems), elem = get(sp, l->mspan_elemsize);
-			if (get(sp, l->mspan_state) != 1 || count > nelems || before > count || elem != GO_CLASS_SIZE[k / 2])
+			uint64_t count = get(sp, l->mspan_allocCount),
+				 before = get(sp, l->mspan_allocCountBeforeCache);
+			uint64_t nelems = get(sp, l->mspan_nelems),
+				 elem = get(sp, l->mspan_elemsize);
+			if (get(sp, l->mspan_state) != 1 || count > nelems || before > count ||
+			    elem != GO_CLASS_SIZE[k / 2])
 				continue; /* being refilled */
 			if (l->mspan_allocCountBeforeCache.width != 0)
 				c->flush_small[k / 2] += count - before;
 			else
-				c->flush_small[k / 2] -= nelems - count; /* 1.18 counts the whole span beforehand */
+				c->flush_small[k / 2] -=
+					nelems - count; /* 1.18 counts the whole span beforehand */
 			c->cached_free_bytes += (nelems - count) * elem;
 		}
 	}
 }
 
-/* NumGoroutine = allglen − sched.ngsys − free ones of the scheduler and of the Ps (proc.go, gcount). */
+/* NumGoroutine = allglen − sched.ngsys − free ones of the scheduler and of the Ps (proc.go,
+ * gcount). */
 static void count_goroutines(struct reading *r, struct counters *c)
 {
 	const struct layout *l = r->l;
@@ -194,7 +217,8 @@ static void count_goroutines(struct reading *r, struct counters *c)
 	if (target_read(r->t, r->g->sym.allgs, &allgs, sizeof allgs) != sizeof allgs)
 		return;
 	int64_t n = (int64_t)allgs.len - (int32_t)get(r->sched, l->sched_ngsys);
-	n -= (int32_t)get(r->sched, l->sched_gFree_n) + (int32_t)get(r->sched, l->sched_gFree_stack_size) +
+	n -= (int32_t)get(r->sched, l->sched_gFree_n) +
+	     (int32_t)get(r->sched, l->sched_gFree_stack_size) +
 	     (int32_t)get(r->sched, l->sched_gFree_noStack_size);
 	for (uint32_t i = 0; i < r->n_allp; i++) {
 		const uint8_t *p = r->ps + (size_t)i * l->p_size.width;
@@ -232,11 +256,16 @@ static void read_cpu(struct reading *r, struct counters *c)
 		struct field f;
 		int64_t *to;
 	} v[] = {
-		{l->cpuStats_GCAssistTime, &c->cpu_gc_assist}, {l->cpuStats_GCDedicatedTime, &c->cpu_gc_dedicated},
-		{l->cpuStats_GCIdleTime, &c->cpu_gc_idle}, {l->cpuStats_GCPauseTime, &c->cpu_gc_pause},
-		{l->cpuStats_GCTotalTime, &c->cpu_gc_total}, {l->cpuStats_ScavengeAssistTime, &c->cpu_scav_assist},
-		{l->cpuStats_ScavengeBgTime, &c->cpu_scav_bg}, {l->cpuStats_ScavengeTotalTime, &c->cpu_scav_total},
-		{l->cpuStats_IdleTime, &c->cpu_idle}, {l->cpuStats_UserTime, &c->cpu_user},
+		{l->cpuStats_GCAssistTime, &c->cpu_gc_assist},
+		{l->cpuStats_GCDedicatedTime, &c->cpu_gc_dedicated},
+		{l->cpuStats_GCIdleTime, &c->cpu_gc_idle},
+		{l->cpuStats_GCPauseTime, &c->cpu_gc_pause},
+		{l->cpuStats_GCTotalTime, &c->cpu_gc_total},
+		{l->cpuStats_ScavengeAssistTime, &c->cpu_scav_assist},
+		{l->cpuStats_ScavengeBgTime, &c->cpu_scav_bg},
+		{l->cpuStats_ScavengeTotalTime, &c->cpu_scav_total},
+		{l->cpuStats_IdleTime, &c->cpu_idle},
+		{l->cpuStats_UserTime, &c->cpu_user},
 		{l->cpuStats_TotalTime, &c->cpu_total},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(v); i++)
@@ -265,25 +294,32 @@ bool read_counters(struct reading *r, struct err *err)
 	for (int i = 0; i < COUNTER_TRIES && !agree; i++) {
 		struct mem_span v[] = {
 			{.at = y->memstats, .dst = r->memstats, .n = l->mstats_size.width},
-			{.at = y->gcController, .dst = r->ctl, .n = l->gcController_mappedReady.width
-				? l->gcController_mappedReady.off + 8 : l->gcController_heapMarked.off + 8},
+			{.at = y->gcController,
+			 .dst = r->ctl,
+			 .n = l->gcController_mappedReady.width
+				      ? l->gcController_mappedReady.off + 8
+				      : l->gcController_heapMarked.off + 8},
 			{.at = y->mheap, .dst = r->mheap, .n = l->mheap_size.width},
 			{.at = y->sched, .dst = r->sched, .n = l->sched_size.width},
 		};
 		if (v[1].n > 1024)
-			return err_set(err, ERR_RELEASE, "gcController is larger than any known release's");
+			return err_set(err, ERR_RELEASE,
+				       "gcController is larger than any known release's");
 		mem_read_many(r->t, v, ARRAY_LEN(v));
 		for (size_t k = 0; k < ARRAY_LEN(v); k++) {
 			if (v[k].got != v[k].n)
-				return err_set(err, ERR_FAULT, "the runtime's counters at %#llx can't be read",
-					(unsigned long long)v[k].at);
+				return err_set(err, ERR_FAULT,
+					       "the runtime's counters at %#llx can't be read",
+					       (unsigned long long)v[k].at);
 		}
 		decode_counters(r, c);
 		agree = counters_agree(c);
 	}
 	if (!agree)
-		note_add(r->s, false, "the runtime's counters never agreed with each other in %d reads: they may be off by a span",
-			COUNTER_TRIES);
+		note_add(r->s, false,
+			 "the runtime's counters never agreed with each other in %d reads: they "
+			 "may be off by a span",
+			 COUNTER_TRIES);
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	c->nanotime = now.tv_sec * 1000000000LL + now.tv_nsec;
@@ -317,25 +353,31 @@ bool read_counters(struct reading *r, struct err *err)
 		c->t_end = (int64_t)get(work, l->work_tEnd);
 	}
 	if (y->gcCPULimiter != 0 && l->gcCPULimiter_lastEnabledCycle.width != 0)
-		c->limiter_last_enabled = small_word(r, y->gcCPULimiter + l->gcCPULimiter_lastEnabledCycle.off, 0);
+		c->limiter_last_enabled =
+			small_word(r, y->gcCPULimiter + l->gcCPULimiter_lastEnabledCycle.off, 0);
 	uint64_t cgo = 0;
 	if (y->ncgocall != 0 && mem_uint(r->t, y->ncgocall, 8, &cgo, NULL))
-		c->ncgocall = cgo; /* of threads that ended; the living ones are added by read_stacks */
+		c->ncgocall =
+			cgo; /* of threads that ended; the living ones are added by read_stacks */
 	c->h_sched_latency = read_histogram(r, r->sched, l->sched_timeToRun);
 	c->h_stop_gc = read_histogram(r, r->sched, l->sched_stwStoppingTimeGC);
 	c->h_stop_other = read_histogram(r, r->sched, l->sched_stwStoppingTimeOther);
 	/* up to 1.21 only the pauses of the GC were kept, in mstats */
-	c->h_pause_gc = l->sched_stwTotalTimeGC.width != 0 ? read_histogram(r, r->sched, l->sched_stwTotalTimeGC)
-							   : read_histogram(r, r->memstats, l->mstats_gcPauseDist);
+	c->h_pause_gc = l->sched_stwTotalTimeGC.width != 0
+				? read_histogram(r, r->sched, l->sched_stwTotalTimeGC)
+				: read_histogram(r, r->memstats, l->mstats_gcPauseDist);
 	if (y->startingStackSize != 0)
 		c->starting_stack = small_word(r, y->startingStackSize, 0);
 	c->h_pause_other = read_histogram(r, r->sched, l->sched_stwTotalTimeOther);
 	struct {
 		struct field f;
 		int32_t *to;
-	} dbg[] = {{l->debug_madvdontneed, &r->s->madvdontneed}, {l->debug_harddecommit, &r->s->harddecommit},
-		{l->debug_disablethp, &r->s->disablethp}};
+	} dbg[] = {{l->debug_madvdontneed, &r->s->madvdontneed},
+		   {l->debug_harddecommit, &r->s->harddecommit},
+		   {l->debug_disablethp, &r->s->disablethp}};
 	for (size_t i = 0; i < ARRAY_LEN(dbg); i++)
-		*dbg[i].to = y->debug != 0 && dbg[i].f.width == 4 ? (int32_t)small_word(r, y->debug + dbg[i].f.off, (uint32_t)-1) : -1;
+		*dbg[i].to = y->debug != 0 && dbg[i].f.width == 4
+				     ? (int32_t)small_word(r, y->debug + dbg[i].f.off, (uint32_t)-1)
+				     : -1;
 	return true;
 }

@@ -7,10 +7,12 @@
 
 #include "base/arena.h"
 
-/** A Go release as runtime.buildVersion words it: "go1.26.8", "go1.25.3 X:greenteagc", "devel go1.28-abcdef …". */
+/** A Go release as runtime.buildVersion words it: "go1.26.8", "go1.25.3 X:greenteagc", "devel
+ * go1.28-abcdef …". */
 struct go_release {
-	char text[96];        /* the whole word, printable bytes only */
-	int major, minor, patch; /* 1, 26, 8; patch -1 for a release candidate, beta or development version */
+	char text[96]; /* the whole word, printable bytes only */
+	int major, minor,
+		patch; /* 1, 26, 8; patch -1 for a release candidate, beta or development version */
 	char experiments[64]; /* "greenteagc,…" or "" */
 };
 
@@ -59,11 +61,12 @@ taddr *symbols_array(struct symbols *s);
 /** Parses a version word; false when it is not one of Go's. */
 bool go_release_parse(const char *text, struct go_release *ret);
 
-/** The recorded layout of exactly this release and its experiments; false when there is no record. */
+/** The recorded layout of exactly this release and its experiments; false when there is no record.
+ */
 bool layout_recorded(const struct go_release *r, struct layout *ret);
 /**
- * The recorded layout of the release nearest below this one, of the same minor release if there is one,
- * else the nearest above. A release candidate, beta or development version counts as its .0.
+ * The recorded layout of the release nearest below this one, of the same minor release if there is
+ * one, else the nearest above. A release candidate, beta or development version counts as its .0.
  */
 bool layout_nearest(const struct go_release *r, struct layout *ret);
 /**

@@ -1,7 +1,8 @@
 /*
- * Finds the Go program in a process: which mapped files are Go, the main one's symbols, its release, its layout.
- * The layout is the one recorded for exactly this release, else DWARF's, else the nearest record's; whichever it
- * is, it is believed only when the runtime's own sizes agree with it (mheap_.spanalloc.size and its like).
+ * Finds the Go program in a process: which mapped files are Go, the main one's symbols, its
+ * release, its layout. The layout is the one recorded for exactly this release, else DWARF's, else
+ * the nearest record's; whichever it is, it is believed only when the runtime's own sizes agree
+ * with it (mheap_.spanalloc.size and its like).
  */
 #include "goruntime/rt.h"
 
@@ -36,7 +37,8 @@ static bool image_bias(const struct elf_image *e, const struct mapping *m, taddr
 {
 	for (uint32_t i = 0; i < e->n_segments; i++) {
 		const struct elf_segment *s = &e->segments[i];
-		if (!s->executable || m->offset < round_down(s->offset, OS_PAGE) || m->offset >= s->offset + s->file_size)
+		if (!s->executable || m->offset < round_down(s->offset, OS_PAGE) ||
+		    m->offset >= s->offset + s->file_size)
 			continue;
 		*ret = m->start - m->offset - (s->addr - s->offset);
 		return true;
@@ -52,8 +54,12 @@ static void image_ranges(struct go_session *g, struct image_file *f, const struc
 		taddr start = f->bias + s->addr, end = start + s->mem_size;
 		if (end < start || s->mem_size > (bytes)1 << 46)
 			continue;
-		f->ranges[f->n_ranges++] = (struct image_range){.start = round_down(start, OS_PAGE), .end = round_up(end, OS_PAGE),
-			.part = s->executable ? IMAGE_TEXT : s->writable ? IMAGE_DATA : IMAGE_RODATA};
+		f->ranges[f->n_ranges++] =
+			(struct image_range){.start = round_down(start, OS_PAGE),
+					     .end = round_up(end, OS_PAGE),
+					     .part = s->executable ? IMAGE_TEXT
+						     : s->writable ? IMAGE_DATA
+								   : IMAGE_RODATA};
 	}
 }
 
@@ -65,10 +71,12 @@ static bool find_images(struct go_session *g, struct err *err)
 	struct err why = {0};
 	for (uint32_t i = 0; i < os->n_maps && g->n_images < MAX_IMAGES; i++) {
 		const struct mapping *m = &os->maps[i];
-		if (!(m->flags & MAP_EXEC) || !(m->flags & (MAP_FILE | MAP_SHMEM)) || m->inode == 0 || image_of(g, m) != NULL)
+		if (!(m->flags & MAP_EXEC) || !(m->flags & (MAP_FILE | MAP_SHMEM)) ||
+		    m->inode == 0 || image_of(g, m) != NULL)
 			continue;
 		struct image_file *f = &g->images[g->n_images];
-		*f = (struct image_file){.path = m->path, .dev = m->dev, .inode = m->inode, .version = ""};
+		*f = (struct image_file){
+			.path = m->path, .dev = m->dev, .inode = m->inode, .version = ""};
 		CLEANUP(cleanup_fd) int fd = g->t->ops->open_file(g->t, m, &why);
 		struct elf_image e;
 		if (fd < 0 || !elf_open(fd, g->mem, &e, &why))
@@ -76,7 +84,10 @@ static bool find_images(struct go_session *g, struct err *err)
 		struct go_buildinfo info = {0};
 		if (e.machine != EM_X86_64 || !e.little64) {
 			elf_close(&e);
-			return err_set(err, ERR_RELEASE, "%s is built for another architecture: whyrss reads amd64 only", m->path);
+			return err_set(
+				err, ERR_RELEASE,
+				"%s is built for another architecture: whyrss reads amd64 only",
+				m->path);
 		}
 		if (image_bias(&e, m, &f->bias)) {
 			image_ranges(g, f, &e);
@@ -110,8 +121,10 @@ static bool find_images(struct go_session *g, struct err *err)
 		*err = why;
 		return err_in(err, "the executable of process %d can't be read", os->pid);
 	}
-	return err_set(err, ERR_NOT_GO, "process %d (%s) is not a Go program: none of its %u mapped programs and libraries has Go build information",
-		os->pid, os->comm, g->n_images);
+	return err_set(err, ERR_NOT_GO,
+		       "process %d (%s) is not a Go program: none of its %u mapped programs and "
+		       "libraries has Go build information",
+		       os->pid, os->comm, g->n_images);
 }
 
 static const struct mapping *main_mapping(const struct go_session *g)
@@ -124,7 +137,8 @@ static const struct mapping *main_mapping(const struct go_session *g)
 	return NULL;
 }
 
-static bool read_symbols(struct go_session *g, const struct elf_image *e, uint64_t *size, struct err *err)
+static bool read_symbols(struct go_session *g, const struct elf_image *e, uint64_t *size,
+			 struct err *err)
 {
 	const char **names = ARENA_ARRAY(g->mem, const char *, N_SYMBOL_ROWS);
 	taddr *value = symbols_array(&g->sym);
@@ -135,11 +149,14 @@ static bool read_symbols(struct go_session *g, const struct elf_image *e, uint64
 		if (value[i] != 0)
 			value[i] += g->main->bias;
 		else if (SYMBOL_ROWS[i].required && g->stripped)
-			return err_set(err, ERR_RELEASE, "%s is stripped of its symbol table: the runtime's variables can't be found yet",
-				g->main->path);
+			return err_set(err, ERR_RELEASE,
+				       "%s is stripped of its symbol table: the runtime's "
+				       "variables can't be found yet",
+				       g->main->path);
 		else if (SYMBOL_ROWS[i].required)
-			return err_set(err, ERR_RELEASE, "%s has no symbol %s: not a release of Go that is known", g->main->path,
-				SYMBOL_ROWS[i].names);
+			return err_set(err, ERR_RELEASE,
+				       "%s has no symbol %s: not a release of Go that is known",
+				       g->main->path, SYMBOL_ROWS[i].names);
 	}
 	return true;
 }
@@ -161,8 +178,9 @@ static bool layout_checks(struct go_session *g, const struct layout *l, struct e
 		if (!mem_uint(g->t, g->sym.mheap + v[i].where.off, v[i].where.width, &said, err))
 			return err_in(err, "mheap_");
 		if (said != v[i].size)
-			return err_set(err, ERR_RELEASE, "%s is %llu bytes here and %u in the layout", v[i].name,
-				(unsigned long long)said, v[i].size);
+			return err_set(err, ERR_RELEASE,
+				       "%s is %llu bytes here and %u in the layout", v[i].name,
+				       (unsigned long long)said, v[i].size);
 	}
 	return true;
 }
@@ -176,7 +194,10 @@ static bool choose_layout(struct go_session *g, int fd, struct err *err)
 			g->layout_from = arena_printf(g->mem, "recorded for %s", l->recorded_as);
 			return true;
 		}
-		session_note(g, arena_printf(g->mem, "the layout recorded for %s does not fit this build: %s", g->release.text, why.msg));
+		session_note(g,
+			     arena_printf(g->mem,
+					  "the layout recorded for %s does not fit this build: %s",
+					  g->release.text, why.msg));
 	}
 	if (layout_dwarf(fd, l, &dwarf) && layout_checks(g, l, &dwarf)) {
 		g->layout_from = "DWARF";
@@ -184,12 +205,14 @@ static bool choose_layout(struct go_session *g, int fd, struct err *err)
 	}
 	if (layout_nearest(&g->release, l) && layout_checks(g, l, &why)) {
 		g->layout_from = arena_printf(g->mem, "nearest record, %s", l->recorded_as);
-		session_note(g, arena_printf(g->mem, "%s has no recorded layout (%s): read with that of %s, whose checks pass",
-			g->release.text, dwarf.msg, l->recorded_as));
+		session_note(g, arena_printf(g->mem,
+					     "%s has no recorded layout (%s): read with that of "
+					     "%s, whose checks pass",
+					     g->release.text, dwarf.msg, l->recorded_as));
 		return true;
 	}
 	return err_set(err, ERR_RELEASE, "%s: no layout fits: %s; DWARF: %s", g->release.text,
-		why.kind != ERR_NONE ? why.msg : "no record", dwarf.msg);
+		       why.kind != ERR_NONE ? why.msg : "no record", dwarf.msg);
 }
 
 static void read_wait_reasons(struct go_session *g, uint64_t size)
@@ -198,7 +221,8 @@ static void read_wait_reasons(struct go_session *g, uint64_t size)
 	struct {
 		uint64_t ptr, len;
 	} v[128];
-	if (g->sym.waitReasonStrings == 0 || n == 0 || target_read(g->t, g->sym.waitReasonStrings, v, n * 16) != n * 16)
+	if (g->sym.waitReasonStrings == 0 || n == 0 ||
+	    target_read(g->t, g->sym.waitReasonStrings, v, n * 16) != n * 16)
 		return;
 	const char **names = ARENA_ARRAY(g->mem, const char *, n);
 	for (uint32_t i = 0; i < n; i++) {
@@ -216,10 +240,14 @@ static bool read_release(struct go_session *g, struct err *err)
 		uint64_t ptr, len;
 	} word;
 	char *text = NULL;
-	if (g->sym.buildVersion == 0 || target_read(g->t, g->sym.buildVersion, &word, sizeof word) != sizeof word ||
-	    !mem_string(g->t, word.ptr, word.len, 90, g->mem, &text, NULL) || !go_release_parse(text, &g->release)) {
+	if (g->sym.buildVersion == 0 ||
+	    target_read(g->t, g->sym.buildVersion, &word, sizeof word) != sizeof word ||
+	    !mem_string(g->t, word.ptr, word.len, 90, g->mem, &text, NULL) ||
+	    !go_release_parse(text, &g->release)) {
 		if (!go_release_parse(g->main->version, &g->release))
-			return err_set(err, ERR_RELEASE, "%s says that it was built by “%.60s”, which is no Go release",
+			return err_set(
+				err, ERR_RELEASE,
+				"%s says that it was built by “%.60s”, which is no Go release",
 				g->main->path, g->main->version);
 	}
 	if (g->release.major != 1 || g->release.minor < 18)

@@ -1,6 +1,7 @@
-/* Function, file and line of a pc, from the main module's pclntab (runtime/symtab.go). Opened on first use. */
-#include "goruntime/rt.h"
+/* Function, file and line of a pc, from the main module's pclntab (runtime/symtab.go). Opened on
+ * first use. */
 #include "goruntime/place.h"
+#include "goruntime/rt.h"
 
 #include <string.h>
 
@@ -17,19 +18,27 @@ static bool open_pcln(struct go_session *g)
 	if (g->pcln_tried)
 		return g->pcln != NULL;
 	g->pcln_tried = true;
-	if (g->sym.firstmoduledata == 0 || size > sizeof d || target_read(g->t, g->sym.firstmoduledata, d, size) != size)
+	if (g->sym.firstmoduledata == 0 || size > sizeof d ||
+	    target_read(g->t, g->sym.firstmoduledata, d, size) != size)
 		return false;
-	struct pcln_module m = {.pcheader = get(d, l->moduledata_pcHeader), .text = get(d, l->moduledata_text),
-		.etext = get(d, l->moduledata_etext), .minpc = get(d, l->moduledata_minpc), .maxpc = get(d, l->moduledata_maxpc),
-		.gofunc = get(d, l->moduledata_gofunc), .one_bracket = g->release.minor < 27};
+	struct pcln_module m = {.pcheader = get(d, l->moduledata_pcHeader),
+				.text = get(d, l->moduledata_text),
+				.etext = get(d, l->moduledata_etext),
+				.minpc = get(d, l->moduledata_minpc),
+				.maxpc = get(d, l->moduledata_maxpc),
+				.gofunc = get(d, l->moduledata_gofunc),
+				.one_bracket = g->release.minor < 27};
 	const struct {
 		struct field f;
 		taddr *at;
 		uint64_t *len;
 	} v[] = {
-		{l->moduledata_funcnametab, &m.funcnametab, &m.funcnametab_len}, {l->moduledata_cutab, &m.cutab, &m.cutab_len},
-		{l->moduledata_filetab, &m.filetab, &m.filetab_len}, {l->moduledata_pctab, &m.pctab, &m.pctab_len},
-		{l->moduledata_pclntable, &m.pclntable, &m.pclntable_len}, {l->moduledata_ftab, &m.ftab, &m.ftab_len},
+		{l->moduledata_funcnametab, &m.funcnametab, &m.funcnametab_len},
+		{l->moduledata_cutab, &m.cutab, &m.cutab_len},
+		{l->moduledata_filetab, &m.filetab, &m.filetab_len},
+		{l->moduledata_pctab, &m.pctab, &m.pctab_len},
+		{l->moduledata_pclntable, &m.pclntable, &m.pclntable_len},
+		{l->moduledata_ftab, &m.ftab, &m.ftab_len},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
 		struct go_slice s = get_slice(d, v[i].f);
@@ -54,8 +63,10 @@ struct place go_place(const struct snapshot *s, taddr pc)
 
 bool go_system_func(const char *name)
 {
-	/* traceback.go, isSystemGoroutine: the runtime's own, but for the program's main and callbacks */
-	static const char *const user[] = {"runtime.main", "runtime.handleAsyncEvent", "runtime.corostart"};
+	/* traceback.go, isSystemGoroutine: the runtime's own, but for the program's main and
+	 * callbacks */
+	static const char *const user[] = {"runtime.main", "runtime.handleAsyncEvent",
+					   "runtime.corostart"};
 	for (size_t i = 0; i < ARRAY_LEN(user); i++) {
 		if (strcmp(name, user[i]) == 0)
 			return false;

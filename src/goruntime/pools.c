@@ -1,16 +1,17 @@
 /*
- * What lies parked in sync.Pool: per P one private value and a chain of rings, and the same of the last cycle's
- * victims (sync/pool.go, poolqueue.go). A value counts with its own slot and with the pointer-free slots that its
- * first words point to: a pooled *[]byte or *bytes.Buffer is small, and its buffer is what matters.
+ * What lies parked in sync.Pool: per P one private value and a chain of rings, and the same of the
+ * last cycle's victims (sync/pool.go, poolqueue.go). A value counts with its own slot and with the
+ * pointer-free slots that its first words point to: a pooled *[]byte or *bytes.Buffer is small, and
+ * its buffer is what matters.
  */
 #include "goruntime/rt.h"
 
 #include <string.h>
 
-#define MAX_POOLS 65536U
-#define MAX_VALUES (1U << 20)
-#define MAX_RING (1U << 20)
-#define MAX_CHAIN 64U
+#define MAX_POOLS   65536U
+#define MAX_VALUES  (1U << 20)
+#define MAX_RING    (1U << 20)
+#define MAX_CHAIN   64U
 #define VALUE_WORDS 8U
 
 struct pools_reader {
@@ -74,17 +75,20 @@ static void take_locals(struct pools_reader *w, taddr at, uint64_t n)
 {
 	const struct layout *l = w->r->l;
 	uint8_t d[256], elt[128];
-	if (l->poolLocal_size.width > sizeof d || l->poolChainElt_size.width > sizeof elt || n > 4096)
+	if (l->poolLocal_size.width > sizeof d || l->poolChainElt_size.width > sizeof elt ||
+	    n > 4096)
 		return;
 	for (uint64_t i = 0; i < n && at != 0; i++) {
 		uint64_t private[2];
-		if (target_read(w->r->t, at + i * l->poolLocal_size.width, d, l->poolLocal_size.width) != l->poolLocal_size.width)
+		if (target_read(w->r->t, at + i * l->poolLocal_size.width, d,
+				l->poolLocal_size.width) != l->poolLocal_size.width)
 			return;
 		memcpy(private, d + l->poolLocal_private.off, sizeof private);
 		take_value(w, private);
 		taddr chain = load(d + l->poolLocal_head.off, 8);
 		for (uint32_t k = 0; k < MAX_CHAIN && chain != 0; k++) {
-			if (target_read(w->r->t, chain, elt, l->poolChainElt_size.width) != l->poolChainElt_size.width)
+			if (target_read(w->r->t, chain, elt, l->poolChainElt_size.width) !=
+			    l->poolChainElt_size.width)
 				break;
 			take_ring(w, elt);
 			chain = load(elt + l->poolChainElt_prev.off, 8);
@@ -97,7 +101,8 @@ static bool take_pools(struct pools_reader *w, taddr list)
 	const struct layout *l = w->r->l;
 	struct go_slice all;
 	uint8_t d[128];
-	if (list == 0 || target_read(w->r->t, list, &all, sizeof all) != sizeof all || all.len > MAX_POOLS)
+	if (list == 0 || target_read(w->r->t, list, &all, sizeof all) != sizeof all ||
+	    all.len > MAX_POOLS)
 		return false;
 	for (uint64_t i = 0; i < all.len; i++) {
 		uint64_t pool;
@@ -114,7 +119,8 @@ void read_pools(struct reading *r)
 {
 	const struct layout *l = r->l;
 	r->s->pool_bytes = UINT64_MAX;
-	if (l->pool_size.width == 0 || l->pool_size.width > 128 || l->poolLocal_size.width == 0 || l->poolChainElt_vals.width == 0)
+	if (l->pool_size.width == 0 || l->pool_size.width > 128 || l->poolLocal_size.width == 0 ||
+	    l->poolChainElt_vals.width == 0)
 		return;
 	struct arena_mark mark = arena_mark(&r->scratch);
 	struct pools_reader w = {.r = r, .mask = (1U << 17) - 1};

@@ -1,15 +1,16 @@
 /*
- * The memory profile's buckets as runtime.MemProfile would publish them now, and the number that pprof makes of them.
- * Source: runtime/mprof.go. A bucket is {next, allnext, typ, hash, size, nstk}, then its stack, then a memRecord with
- * the published cycle and three in flight; since 1.27 a record counts objects only and bytes are count × size.
+ * The memory profile's buckets as runtime.MemProfile would publish them now, and the number that
+ * pprof makes of them. Source: runtime/mprof.go. A bucket is {next, allnext, typ, hash, size,
+ * nstk}, then its stack, then a memRecord with the published cycle and three in flight; since 1.27
+ * a record counts objects only and bytes are count × size.
  */
 #include "goruntime/rt.h"
 
 #include <math.h>
 #include <string.h>
 
-#define MAX_BUCKETS (16U << 20)
-#define MAX_DEPTH 1100U /* GODEBUG profstackdepth is at most 1024 */
+#define MAX_BUCKETS   (16U << 20)
+#define MAX_DEPTH     1100U /* GODEBUG profstackdepth is at most 1024 */
 #define BUCKET_BLOCKS 64U
 
 struct cycle {
@@ -19,7 +20,8 @@ struct cycle {
 static struct cycle cycle_get(const struct layout *l, const uint8_t *d, uint64_t size)
 {
 	struct cycle c = {get(d, l->memRecordCycle_allocs), get(d, l->memRecordCycle_frees),
-		get(d, l->memRecordCycle_alloc_bytes), get(d, l->memRecordCycle_free_bytes)};
+			  get(d, l->memRecordCycle_alloc_bytes),
+			  get(d, l->memRecordCycle_free_bytes)};
 	if (l->memRecordCycle_alloc_bytes.width == 0) {
 		c.alloc_bytes = c.allocs * size;
 		c.free_bytes = c.frees * size;
@@ -47,7 +49,8 @@ static void profile_sum(struct profile *p)
 	p->inuse_space = p->inuse_objects = 0;
 	for (uint32_t i = 0; i < p->n_buckets; i++) {
 		const struct mem_bucket *b = &p->buckets[i];
-		int64_t count = (int64_t)(b->allocs - b->frees), size = (int64_t)(b->alloc_bytes - b->free_bytes);
+		int64_t count = (int64_t)(b->allocs - b->frees),
+			size = (int64_t)(b->alloc_bytes - b->free_bytes);
 		/* garbage must not make sums of it */
 		if (count <= 0 || size <= 0 || size > (int64_t)1 << 46)
 			continue;
@@ -76,7 +79,8 @@ bool read_profile(struct reading *r, struct err *err)
 		(void)mem_uint(r->t, y->mbuckets, 8, &head, NULL);
 	p->enabled = p->rate > 0;
 	uint64_t c = word >> 1;
-	uint32_t head_size = l->bucket_size.width, rec_size = l->memRecord_size.width, cyc = l->memRecordCycle_size.width;
+	uint32_t head_size = l->bucket_size.width, rec_size = l->memRecord_size.width,
+		 cyc = l->memRecordCycle_size.width;
 	if (rec_size == 0 || rec_size > 256 || head_size > 128)
 		return true;
 	struct blocks *blocks = blocks_new(r->t, &r->scratch, BUCKET_BLOCKS);
@@ -89,18 +93,23 @@ bool read_profile(struct reading *r, struct err *err)
 	for (taddr at = head; at != 0;) {
 		uint64_t nstk, size, next;
 		if (!blocks_read(blocks, at, d, head_size) || v.n == MAX_BUCKETS) {
-			reading_broke(r, "the list of profile buckets breaks off after %u of them", v.n);
+			reading_broke(r, "the list of profile buckets breaks off after %u of them",
+				      v.n);
 			break;
 		}
 		nstk = get(d, l->bucket_nstk);
 		size = get(d, l->bucket_bytes);
 		next = get(d, l->bucket_allnext);
 		if (get(d, l->bucket_typ) != 1 || nstk > MAX_DEPTH) {
-			reading_broke(r, "the list of profile buckets leads to something else after %u of them", v.n);
+			reading_broke(r,
+				      "the list of profile buckets leads to something else after "
+				      "%u of them",
+				      v.n);
 			break;
 		}
 		bytes len = head_size + nstk * 8 + rec_size;
-		/* buckets are pushed in front, made one after the other: the list runs down through memory */
+		/* buckets are pushed in front, made one after the other: the list runs down through
+		 * memory */
 		if (at + len == run_start) {
 			run_start = at;
 		} else {
@@ -125,7 +134,8 @@ bool read_profile(struct reading *r, struct err *err)
 		b->now_frees = active.frees;
 		clear &= active.allocs == 0 && active.frees == 0;
 		for (uint32_t k = 0; k < 3; k++) {
-			struct cycle f = cycle_get(l, rec + l->memRecord_future.off + k * cyc, size);
+			struct cycle f =
+				cycle_get(l, rec + l->memRecord_future.off + k * cyc, size);
 			b->now_allocs += f.allocs;
 			b->now_frees += f.frees;
 			*VEC_PUSH(&r->scratch, &flight) = f;
@@ -150,8 +160,9 @@ bool read_profile(struct reading *r, struct err *err)
 	p->pcs = pcs.v;
 	p->n_pcs = pcs.n;
 	/*
-	 * Allocations wait two cycles and frees one, so that what is published is the heap as the GC before the last
-	 * one left it; runtime.GC publishes its own cycle once it has swept (mProf_PostSweep), which empties that slot.
+	 * Allocations wait two cycles and frees one, so that what is published is the heap as the
+	 * GC before the last one left it; runtime.GC publishes its own cycle once it has swept
+	 * (mProf_PostSweep), which empties that slot.
 	 */
 	bool pending = false;
 	for (uint32_t i = 0; i < v.n && !pending; i++) {
@@ -162,7 +173,8 @@ bool read_profile(struct reading *r, struct err *err)
 	p->cycle = clear || n->numgc == 0 || (n->user_forced && !pending) ? n->numgc : n->numgc - 1;
 	/* a flush between two of the reads above counts a cycle twice or not at all */
 	uint64_t word_after = word;
-	if (y->mProfCycle != 0 && mem_uint(r->t, y->mProfCycle, 4, &word_after, NULL) && word_after != word)
+	if (y->mProfCycle != 0 && mem_uint(r->t, y->mProfCycle, 4, &word_after, NULL) &&
+	    word_after != word)
 		r->broke = true;
 	if (p->enabled)
 		profile_sum(p);

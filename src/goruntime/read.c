@@ -1,10 +1,10 @@
 /*
- * One snapshot: facts of the OS, then the runtime, then the same state words again. When a GC cycle began or ended
- * in between, mark bits may be another cycle's, so all is read again; a program that collects faster than it can be
- * read gets the last try's answer with a note and its skew.
+ * One snapshot: facts of the OS, then the runtime, then the same state words again. When a GC cycle
+ * began or ended in between, mark bits may be another cycle's, so all is read again; a program that
+ * collects faster than it can be read gets the last try's answer with a note and its skew.
  */
-#include "goruntime/rt.h"
 #include "goruntime/place.h"
+#include "goruntime/rt.h"
 #include "native/native.h"
 
 #include <string.h>
@@ -43,10 +43,12 @@ static void take_images(struct reading *r)
 			s->n_images++;
 		}
 		if (f->go && f != g->main && f->own_runtime)
-			s->others[s->n_others++] = (struct go_module){.path = f->path, .version = f->version, .base = f->bias};
+			s->others[s->n_others++] = (struct go_module){
+				.path = f->path, .version = f->version, .base = f->bias};
 	}
 	qsort(s->images, s->n_images, sizeof *s->images, image_order);
-	s->module = (struct go_module){.path = g->main->path, .version = g->release.text, .base = g->main->bias};
+	s->module = (struct go_module){
+		.path = g->main->path, .version = g->release.text, .base = g->main->bias};
 }
 
 static void system_goroutines(struct reading *r)
@@ -87,11 +89,12 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 	if (!read_header(r, &r->head, err) || !read_counters(r, err))
 		return false;
 	if (needs & (NEED_SPANS | NEED_STACKS)) {
-		if (!read_arenas(r, err) || !read_chunks(r, err) || !read_pages_before(r, err) || !read_spans(r, err) ||
-			!read_pages(r, err))
+		if (!read_arenas(r, err) || !read_chunks(r, err) || !read_pages_before(r, err) ||
+		    !read_spans(r, err) || !read_pages(r, err))
 			return false;
 	}
-	/* mark bits change meaning at the end of a mark, when sweepgen and numgc move; its start changes nothing here */
+	/* mark bits change meaning at the end of a mark, when sweepgen and numgc move; its start
+	 * changes nothing here */
 	if (!read_header(r, &after, err))
 		return false;
 	*torn = after.sweepgen != r->head.sweepgen || after.numgc != r->head.numgc;
@@ -106,8 +109,10 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 		return false;
 	*torn |= r->broke;
 	if (r->no_span_pages > 0)
-		note_add(r->s, false, "%u heap pages (%u KiB) are given out and have no span: being made while they were read", r->no_span_pages,
-			r->no_span_pages * (GO_PAGE / 1024));
+		note_add(r->s, false,
+			 "%u heap pages (%u KiB) are given out and have no span: being made while "
+			 "they were read",
+			 r->no_span_pages, r->no_span_pages * (GO_PAGE / 1024));
 	return true;
 }
 
@@ -130,11 +135,24 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 {
 	int64_t began = clock_ns(CLOCK_MONOTONIC);
 	struct snapshot base = {
-		.kind = g->t->kind == TARGET_CORE ? SNAPSHOT_CORE : g->t->kind == TARGET_CAPTURE ? SNAPSHOT_CAPTURE : SNAPSHOT_PROCESS,
-		.os = g->t->os, .go_version = g->release.text, .go_major = g->release.major, .go_minor = g->release.minor,
-		.go_patch = g->release.patch, .stripped = g->stripped, .cgo = g->cgo, .have_go = true,
-		.layout_from = g->layout_from, .madvdontneed = -1, .harddecommit = -1, .disablethp = -1,
-		.pool_bytes = UINT64_MAX, .place = go_place, .place_ctx = g,
+		.kind = g->t->kind == TARGET_CORE      ? SNAPSHOT_CORE
+			: g->t->kind == TARGET_CAPTURE ? SNAPSHOT_CAPTURE
+						       : SNAPSHOT_PROCESS,
+		.os = g->t->os,
+		.go_version = g->release.text,
+		.go_major = g->release.major,
+		.go_minor = g->release.minor,
+		.go_patch = g->release.patch,
+		.stripped = g->stripped,
+		.cgo = g->cgo,
+		.have_go = true,
+		.layout_from = g->layout_from,
+		.madvdontneed = -1,
+		.harddecommit = -1,
+		.disablethp = -1,
+		.pool_bytes = UINT64_MAX,
+		.place = go_place,
+		.place_ctx = g,
 	};
 	arena_init(&ret->mem, 0);
 	struct reading r = {.g = g, .s = ret};
@@ -142,7 +160,8 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 	bool torn = true, ok = true;
 	uint32_t tries = 0;
 	int64_t at = 0;
-	/* a fault is torn, too: an array that moved, a mapping that is newer than the list of mappings */
+	/* a fault is torn, too: an array that moved, a mapping that is newer than the list of
+	 * mappings */
 	while (torn && tries++ < TRIES) {
 		struct err why = {0};
 		if (tries > 1 && !target_facts(g->t, g->mem, err))
@@ -150,7 +169,8 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 		base.os = g->t->os;
 		start_over(&r, &base);
 		at = clock_ns(CLOCK_REALTIME);
-		ok = (!(needs & NEED_PAGES) || target_scan(g->t, &ret->mem, &why)) && read_once(&r, needs, &torn, &why);
+		ok = (!(needs & NEED_PAGES) || target_scan(g->t, &ret->mem, &why)) &&
+		     read_once(&r, needs, &torn, &why);
 		if (!ok && (why.kind != ERR_FAULT || tries == TRIES)) {
 			*err = why;
 			break;
@@ -168,18 +188,29 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 		for (uint32_t i = 0; i < g->n_session_notes; i++)
 			note_add(ret, false, "%s", g->session_notes[i]);
 		if (torn && !r.broke)
-			note_add(ret, false, "the program collected garbage during each of %u readings: live, new and dead may belong to two cycles",
-				TRIES);
+			note_add(ret, false,
+				 "the program collected garbage during each of %u readings: live, "
+				 "new and dead may belong to two cycles",
+				 TRIES);
 		if (ret->heap.torn > 0)
-			note_add(ret, false, "%u of %u spans changed while they were read: their slots are as last seen", ret->heap.torn,
-				ret->heap.n_spans);
+			note_add(ret, false,
+				 "%u of %u spans changed while they were read: their slots are as "
+				 "last seen",
+				 ret->heap.torn, ret->heap.n_spans);
 		for (uint32_t i = 0; i < ret->n_others; i++)
-			note_add(ret, true, "another Go runtime, %s in %s, is in the same process: its memory is not broken down here",
-				ret->others[i].version, ret->others[i].path);
+			note_add(ret, true,
+				 "another Go runtime, %s in %s, is in the same process: its memory "
+				 "is not broken down here",
+				 ret->others[i].version, ret->others[i].path);
 	}
 	uint32_t skew = ret->read.skew;
-	ret->read = (struct read_facts){.at_unix_ns = at, .took_ns = clock_ns(CLOCK_MONOTONIC) - began,
-		.stopped_ns = g->t->stopped_ns, .skew = skew, .drift = g->t->os->drift, .tries = MIN(tries, TRIES), .consistent = !torn};
+	ret->read = (struct read_facts){.at_unix_ns = at,
+					.took_ns = clock_ns(CLOCK_MONOTONIC) - began,
+					.stopped_ns = g->t->stopped_ns,
+					.skew = skew,
+					.drift = g->t->os->drift,
+					.tries = MIN(tries, TRIES),
+					.consistent = !torn};
 	arena_free(&r.scratch);
 	if (!ok)
 		snapshot_free(ret);

@@ -1,4 +1,5 @@
-/* What the files of this layer share: the session, the state of one snapshot being read, bulk reads. */
+/* What the files of this layer share: the session, the state of one snapshot being read, bulk
+ * reads. */
 #ifndef GORUNTIME_RT_H
 #define GORUNTIME_RT_H
 
@@ -8,15 +9,16 @@
 
 #include <stdlib.h>
 
-/** A file that the process has mapped as a program or library, with all its segments, bss included. */
+/** A file that the process has mapped as a program or library, with all its segments, bss included.
+ */
 struct image_file {
 	const char *path;
 	uint32_t dev;
 	uint64_t inode;
 	taddr bias;
-	bool main;     /* the Go program (or the Go library) that is explained */
+	bool main; /* the Go program (or the Go library) that is explained */
 	bool go;
-	bool own_runtime; /* has runtime.mheap_ of its own: a plugin has not */
+	bool own_runtime;    /* has runtime.mheap_ of its own: a plugin has not */
 	const char *version; /* Go version of a Go image, "" */
 	struct image_range *ranges;
 	uint32_t n_ranges;
@@ -34,9 +36,9 @@ struct go_session {
 	bool stripped, cgo;
 	bool memprofile_linked;
 	const char *layout_from;
-	struct pcln *pcln;          /* opened on first use */
+	struct pcln *pcln; /* opened on first use */
 	bool pcln_tried;
-	int main_fd;                /* the main image's file, for pclntab reads */
+	int main_fd; /* the main image's file, for pclntab reads */
 	const char *const *wait_reasons;
 	uint32_t n_wait_reasons;
 	const char **session_notes; /* said in every snapshot */
@@ -83,9 +85,10 @@ static inline struct go_slice get_slice(const void *base, struct field f)
 /* ---- bulk reads (blocks.c) ---- */
 
 #define BLOCK_SHIFT 16
-#define BLOCK_SIZE (1U << BLOCK_SHIFT)
+#define BLOCK_SIZE  (1U << BLOCK_SHIFT)
 
-/** A bounded cache of 64 KiB blocks of the target: for chains of small things that lie close together. */
+/** A bounded cache of 64 KiB blocks of the target: for chains of small things that lie close
+ * together. */
 struct blocks;
 struct blocks *blocks_new(struct target *t, struct arena *a, uint32_t max_blocks);
 /** Copies n bytes; false when any of them faulted. */
@@ -94,10 +97,12 @@ bool blocks_read(struct blocks *b, taddr at, void *dst, size_t n);
 /** Called for each address with the bytes that were read there; ok is false when they faulted. */
 typedef void (*gather_fn)(void *ctx, taddr at, const uint8_t *data, bool ok);
 /**
- * Reads `size` bytes at each of n addresses, in ascending order of address (at[] is sorted in place),
- * neighbours together: a million structs cost a few thousand system calls. `fn` must not allocate from `scratch`.
+ * Reads `size` bytes at each of n addresses, in ascending order of address (at[] is sorted in
+ * place), neighbours together: a million structs cost a few thousand system calls. `fn` must not
+ * allocate from `scratch`.
  */
-void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint32_t size, gather_fn fn, void *ctx);
+void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint32_t size,
+	    gather_fn fn, void *ctx);
 /** Sorts addresses ascending, in O(n). */
 void sort_addrs(struct arena *scratch, taddr *v, uint32_t n);
 
@@ -116,45 +121,50 @@ struct reading {
 	struct target *t;
 	const struct layout *l;
 	struct snapshot *s;
-	struct arena *mem;      /* = &s->mem */
-	struct arena scratch;   /* freed at the end of a try */
-	uint8_t *mheap;         /* a copy of mheap_ */
-	uint8_t *memstats;      /* a copy of memstats */
-	uint8_t *ctl;           /* a copy of gcController */
+	struct arena *mem;    /* = &s->mem */
+	struct arena scratch; /* freed at the end of a try */
+	uint8_t *mheap;	      /* a copy of mheap_ */
+	uint8_t *memstats;    /* a copy of memstats */
+	uint8_t *ctl;	      /* a copy of gcController */
 	uint8_t *sched;
 	struct gc_header head;
 	taddr *allp;
 	uint32_t n_allp;
-	uint8_t *ps;            /* copies of the p structs, p_size each; zeroed where one faulted */
+	uint8_t *ps; /* copies of the p structs, p_size each; zeroed where one faulted */
 	struct arena_ref *arenas;
 	uint32_t n_arenas;
 	struct region_vec *regions;
 	VEC(struct addr_range) g0_stacks; /* of threads, outside the heap */
-	uint32_t no_span_pages; /* pages that the allocator has given out, no span has, and no cache: torn or unknown */
-	struct chunk_bits *bits_before; /* the page allocator's bitmaps before the spans were read */
-	uint32_t n_late;        /* spans that were found by their pages, after the others */
-	bool broke;             /* something could not be read to its end: worth another try */
+	uint32_t no_span_pages; /* pages that the allocator has given out, no span has, and no
+				   cache: torn or unknown */
+	struct chunk_bits
+		*bits_before; /* the page allocator's bitmaps before the spans were read */
+	uint32_t n_late;      /* spans that were found by their pages, after the others */
+	bool broke;	      /* something could not be read to its end: worth another try */
 };
 
 /** A heapArena that exists. */
 struct arena_ref {
-	taddr base; /* of the 64 MiB */
-	taddr at;   /* of the struct */
-	uint8_t inline_marks[1024]; /* pageUseSpanInlineMarkBits; zero where there is no such field */
+	taddr base;		    /* of the 64 MiB */
+	taddr at;		    /* of the struct */
+	uint8_t inline_marks[1024]; /* pageUseSpanInlineMarkBits; zero where there is no such field
+				     */
 };
 
-#define ARENA_BASE_OFFSET 0xffff800000000000ULL
-#define HEAP_ARENA_BYTES ((bytes)64 << 20)
+#define ARENA_BASE_OFFSET  0xffff800000000000ULL
+#define HEAP_ARENA_BYTES   ((bytes)64 << 20)
 #define PALLOC_CHUNK_PAGES 512U
 #define PALLOC_CHUNK_BYTES ((bytes)PALLOC_CHUNK_PAGES * GO_PAGE)
 
 struct region_vec {
 	VEC(struct region) v;
 };
-/** Notes (as partial) that a structure could not be read to its end, which a running program can cause: another try is worth it. */
+/** Notes (as partial) that a structure could not be read to its end, which a running program can
+ * cause: another try is worth it. */
 #define reading_broke(r, ...) ((r)->broke = true, note_add((r)->s, true, __VA_ARGS__))
 
-void region_add(struct reading *r, taddr start, bytes len, enum region_kind kind, enum region_detail detail);
+void region_add(struct reading *r, taddr start, bytes len, enum region_kind kind,
+		enum region_detail detail);
 
 bool read_header(struct reading *r, struct gc_header *ret, struct err *err);
 bool read_counters(struct reading *r, struct err *err);
@@ -162,7 +172,8 @@ bool read_arenas(struct reading *r, struct err *err);
 bool read_chunks(struct reading *r, struct err *err);
 bool read_pages_before(struct reading *r, struct err *err);
 bool read_spans(struct reading *r, struct err *err);
-/** Reads the span that has this page now, for pages that no span of the list had; false when there is none. */
+/** Reads the span that has this page now, for pages that no span of the list had; false when there
+ * is none. */
 bool adopt_span(struct reading *r, taddr page);
 bool read_pages(struct reading *r, struct err *err);
 bool read_stacks(struct reading *r, struct err *err);

@@ -1,12 +1,14 @@
 /*
  * Every span in use with its slots: allocated, survivor of the last GC, or hole.
  *
- * Slots (runtime/mbitmap.go, mgcsweep.go): allocated = index < freeindex or its allocBit is set. In a swept span
- * allocBits are the marks of the last finished cycle; in one not swept yet (sweepgen h−2, h−1, h+1) gcmarkBits are,
- * with the marks inside the span that Green Tea keeps since 1.26 (128 bytes at its end: mgcmark_greenteagc.go).
- * While a mark runs all spans are swept and gcmarkBits are unfinished, so allocBits count.
+ * Slots (runtime/mbitmap.go, mgcsweep.go): allocated = index < freeindex or its allocBit is set. In
+ * a swept span allocBits are the marks of the last finished cycle; in one not swept yet (sweepgen
+ * h−2, h−1, h+1) gcmarkBits are, with the marks inside the span that Green Tea keeps since 1.26
+ * (128 bytes at its end: mgcmark_greenteagc.go). While a mark runs all spans are swept and
+ * gcmarkBits are unfinished, so allocBits count.
  *
- * Span structs are read in runs of address order, mark bits through a cache of the 64 KiB arenas that they lie in.
+ * Span structs are read in runs of address order, mark bits through a cache of the 64 KiB arenas
+ * that they lie in.
  */
 #include "goruntime/rt.h"
 
@@ -14,11 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPAN_BITS 256U /* room for the two bitmaps of a span */
-#define MAX_SPANS (UINT32_MAX / (SPAN_BITS / SPAN_BITS_UNIT))
-#define MAX_NELEMS (SPAN_BITS * 4)
-#define LATE_SPANS 8192U /* room for spans that were made while the others were read */
-#define BITS_BLOCKS 96U /* 6 MiB of mark bits at a time */
+#define SPAN_BITS   256U /* room for the two bitmaps of a span */
+#define MAX_SPANS   (UINT32_MAX / (SPAN_BITS / SPAN_BITS_UNIT))
+#define MAX_NELEMS  (SPAN_BITS * 4)
+#define LATE_SPANS  8192U /* room for spans that were made while the others were read */
+#define BITS_BLOCKS 256U  /* 16 MiB of mark bits at a time */
 
 /* The parts of an mspan that only matter until its bits are counted. */
 struct span_raw {
@@ -27,13 +29,14 @@ struct span_raw {
 	uint16_t freeindex, count;
 };
 
-#define BATCH 4096U
-#define WORKERS 2U
+#define BATCH	     4096U
+#define WORKERS	     2U
 #define WORKER_SPANS 50000U /* below this a second thread costs more than it saves */
 
 /**
- * One thread's share of the span records, and its own part of the arrays that they go to. Only the index of pages is
- * written by all threads, with compare and exchange: two records that claim one page can at most lose their place.
+ * One thread's share of the span records, and its own part of the arrays that they go to. Only the
+ * index of pages is written by all threads, with compare and exchange: two records that claim one
+ * page can at most lose their place.
  */
 struct spans_reader {
 	struct reading *r;
@@ -49,6 +52,7 @@ struct spans_reader {
 	uint32_t skipped, torn, misses;
 	bool stale; /* a GC cycle ended meanwhile: nothing that is read now belongs together */
 	bytes large_waste;
+	struct span_chunk *hint;  /* where the last span was indexed: neighbours follow */
 	taddr run_start, run_end; /* of span structs, for the ledger's runtime.mspan */
 	VEC(struct addr_range) runs;
 };
@@ -67,19 +71,22 @@ static struct span_chunk *chunk_at(const struct heap *h, taddr at)
 	return lo < h->n_chunks && h->chunks[lo]->key == key ? h->chunks[lo] : NULL;
 }
 
-/** Registers the pages of a span; false when another span has one of them, or the heap does not reach there. */
-static bool index_span(struct heap *h, const struct span *s, uint32_t i)
+/** Registers the pages of a span; false when another span has one of them, or the heap does not
+ * reach there. */
+static bool index_span(struct heap *h, struct span_chunk **hint, const struct span *s, uint32_t i)
 {
 	taddr end = s->start + span_bytes(s), at;
-	struct span_chunk *c = NULL;
+	struct span_chunk *c = *hint;
 	for (at = s->start; at < end; at += GO_PAGE) {
 		uint32_t none = 0;
 		if (c == NULL || c->key != at >> 22)
 			c = chunk_at(h, at);
-		if (c == NULL || !__atomic_compare_exchange_n(&c->span[at >> 13 & 511], &none, i + 1, false, __ATOMIC_RELAXED,
-					 __ATOMIC_RELAXED))
+		if (c == NULL ||
+		    !__atomic_compare_exchange_n(&c->span[at >> 13 & 511], &none, i + 1, false,
+						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			break;
 	}
+	*hint = c;
 	if (at == end)
 		return true;
 	for (taddr back = s->start; back < at; back += GO_PAGE)
@@ -139,15 +146,18 @@ static bool read_bits(struct spans_reader *w, taddr at, uint8_t *to, uint32_t n,
 	return blocks_read(w->blocks, at, to, n);
 }
 
-/** Reads the bits of one span, past the cache when `again`, and counts; false when its own counter says otherwise. */
-static bool count_slots(struct spans_reader *w, struct span *s, const struct span_raw *raw, bool again)
+/** Reads the bits of one span, past the cache when `again`, and counts; false when its own counter
+ * says otherwise. */
+static bool count_slots(struct spans_reader *w, struct span *s, const struct span_raw *raw,
+			bool again)
 {
 	struct reading *r = w->r;
 	uint32_t n = (s->nelems + 7U) / 8;
-	uint8_t *alloc = span_allocated(&r->s->heap, s), *mark = span_survivors(&r->s->heap, s);
+	uint8_t alloc[MAX_NELEMS / 8 + 8], mark[MAX_NELEMS / 8 + 8];
 	uint32_t h = r->head.sweepgen, age = raw->sweepgen - h;
 	bool swept = r->head.gcphase == 1 || age == 0 || age == 3;
-	memset(alloc, 0, 2 * (size_t)n);
+	memset(alloc, 0, n);
+	memset(mark, 0, n);
 	/* a span that was never allocated from has no bits */
 	if (raw->alloc_bits != 0 && !read_bits(w, raw->alloc_bits, alloc, n, again))
 		return false;
@@ -156,7 +166,8 @@ static bool count_slots(struct spans_reader *w, struct span *s, const struct spa
 	} else {
 		if (raw->mark_bits != 0 && !read_bits(w, raw->mark_bits, mark, n, again))
 			return false;
-		if (s->elemsize >= 16 && s->elemsize <= 512 && s->npages == 1 && inline_marks(r, s)) {
+		if (s->elemsize >= 16 && s->elemsize <= 512 && s->npages == 1 &&
+		    inline_marks(r, s)) {
 			uint8_t in_span[64];
 			if (target_read(w->t, s->start + GO_PAGE - 64, in_span, 63) != 63)
 				return false;
@@ -174,17 +185,29 @@ static bool count_slots(struct spans_reader *w, struct span *s, const struct spa
 	s->live = (uint16_t)live;
 	s->fresh = (uint16_t)(swept ? allocated - live : 0);
 	s->dead = (uint16_t)(swept ? 0 : allocated - live);
+	if (!span_uniform(s)) {
+		if (!s->has_bits) {
+			s->has_bits = true;
+			s->bits = (uint32_t)w->bits;
+			w->bits += (2 * n + SPAN_BITS_UNIT - 1) / SPAN_BITS_UNIT;
+		}
+		memcpy(span_allocated(&r->s->heap, s), alloc, n);
+		memcpy(span_survivors(&r->s->heap, s), mark, n);
+	}
 	return allocated == raw->count;
 }
 
-static bool decode_span(struct spans_reader *w, taddr at, const uint8_t *d, struct span *s, struct span_raw *raw)
+static bool decode_span(struct spans_reader *w, taddr at, const uint8_t *d, struct span *s,
+			struct span_raw *raw)
 {
 	const struct layout *l = w->r->l;
-	uint64_t state = get(d, l->mspan_state), npages = get(d, l->mspan_npages), elem = get(d, l->mspan_elemsize);
+	uint64_t state = get(d, l->mspan_state), npages = get(d, l->mspan_npages),
+		 elem = get(d, l->mspan_elemsize);
 	if (state != 1 && state != 2)
 		return false;
 	*s = (struct span){.start = get(d, l->mspan_startAddr)};
-	uint64_t nelems = get(d, l->mspan_nelems), freeindex = get(d, l->mspan_freeindex), count = get(d, l->mspan_allocCount);
+	uint64_t nelems = get(d, l->mspan_nelems), freeindex = get(d, l->mspan_freeindex),
+		 count = get(d, l->mspan_allocCount);
 	if (s->start % GO_PAGE != 0 || npages == 0 || npages > (bytes)1 << 32 || s->start == 0)
 		return false;
 	s->npages = (uint32_t)npages;
@@ -199,8 +222,8 @@ static bool decode_span(struct spans_reader *w, taddr at, const uint8_t *d, stru
 	s->state = SPAN_HEAP;
 	if (get(d, l->mspan_isUserArenaChunk) != 0)
 		s->flags |= SPAN_USER_ARENA;
-	if (nelems == 0 || nelems > MAX_NELEMS || freeindex > nelems || count > nelems || elem == 0 ||
-	    s->spanclass >= 2 * GO_SIZE_CLASSES || nelems > span_bytes(s) / elem)
+	if (nelems == 0 || nelems > MAX_NELEMS || freeindex > nelems || count > nelems ||
+	    elem == 0 || s->spanclass >= 2 * GO_SIZE_CLASSES || nelems > span_bytes(s) / elem)
 		return false;
 	s->elemsize = elem > UINT32_MAX ? UINT32_MAX : (uint32_t)elem;
 	s->nelems = (uint16_t)nelems;
@@ -220,7 +243,7 @@ static bool decode_span(struct spans_reader *w, taddr at, const uint8_t *d, stru
 }
 
 #define SPAN_TRIES 3
-#define MSPAN_MAX 512U
+#define MSPAN_MAX  512U
 
 static void count_batch(struct spans_reader *w)
 {
@@ -231,21 +254,25 @@ static void count_batch(struct spans_reader *w)
 		struct span_raw raw = w->raw[i];
 		struct span *s = &h->spans[raw.index];
 		bool good = count_slots(w, s, &raw, false);
-		/* A running program allocates between the two reads: look again. Many such spans mean that a GC cycle ended. */
+		/* A running program allocates between the two reads: look again. Many such spans
+		 * mean that a GC cycle ended. */
 		uint64_t sweepgen;
-		if (!good && ++w->misses % 64 == 0 && mem_uint(w->t, w->r->g->sym.mheap + w->r->l->mheap_sweepgen.off, 4, &sweepgen, NULL))
+		if (!good && ++w->misses % 64 == 0 &&
+		    mem_uint(w->t, w->r->g->sym.mheap + w->r->l->mheap_sweepgen.off, 4, &sweepgen,
+			     NULL))
 			w->stale = (uint32_t)sweepgen != w->r->head.sweepgen;
 		for (int k = 0; !good && k < SPAN_TRIES; k++) {
 			struct span again;
 			struct span_raw fresh;
 			bytes waste = w->large_waste;
 			if (target_read(w->t, raw.at, d, size) != size ||
-			    !decode_span(w, raw.at, d, &again, &fresh) || again.start != s->start || again.npages != s->npages ||
-			    again.nelems != s->nelems || again.state != SPAN_HEAP)
+			    !decode_span(w, raw.at, d, &again, &fresh) || again.start != s->start ||
+			    again.npages != s->npages || again.nelems != s->nelems ||
+			    again.state != SPAN_HEAP)
 				break;
 			w->large_waste = waste;
 			fresh.index = raw.index;
-			s->flags = again.flags;
+			s->flags = again.flags; /* its bits keep their place */
 			good = count_slots(w, s, &fresh, true);
 		}
 		if (!good) {
@@ -279,13 +306,9 @@ static void take_span(void *ctx, taddr at, const uint8_t *d, bool ok)
 	}
 	if (w->stale || !decode_span(w, at, d, &s, &raw))
 		return; /* free, or in the middle of being made */
-	if (!index_span(h, &s, w->next)) {
+	if (!index_span(h, &w->hint, &s, w->next)) {
 		w->skipped++;
 		return;
-	}
-	if (s.state == SPAN_HEAP) {
-		s.bits = (uint32_t)w->bits;
-		w->bits += (2 * ((s.nelems + 7U) / 8) + SPAN_BITS_UNIT - 1) / SPAN_BITS_UNIT;
 	}
 	raw.index = w->next++;
 	h->spans[raw.index] = s;
@@ -309,12 +332,14 @@ static void *read_share(void *arg)
 static void read_shares(struct reading *r, taddr *at, uint32_t n)
 {
 	struct heap *h = &r->s->heap;
-	struct target *twin = n >= WORKER_SPANS && sysconf(_SC_NPROCESSORS_ONLN) > 1 ? target_twin(r->t) : NULL;
+	struct target *twin =
+		n >= WORKER_SPANS && sysconf(_SC_NPROCESSORS_ONLN) > 1 ? target_twin(r->t) : NULL;
 	uint32_t workers = twin != NULL ? WORKERS : 1, skipped = 0;
 	struct spans_reader *w = ARENA_ARRAY(&r->scratch, struct spans_reader, workers);
 	pthread_t thread;
 	for (uint32_t i = 0; i < workers; i++) {
-		uint32_t from = (uint32_t)((uint64_t)n * i / workers), to = (uint32_t)((uint64_t)n * (i + 1) / workers);
+		uint32_t from = (uint32_t)((uint64_t)n * i / workers),
+			 to = (uint32_t)((uint64_t)n * (i + 1) / workers);
 		w[i].r = r;
 		w[i].t = i == 0 ? r->t : twin;
 		w[i].at = at + from;
@@ -333,7 +358,9 @@ static void read_shares(struct reading *r, taddr *at, uint32_t n)
 		read_share(&w[1]);
 	for (uint32_t i = 0; i < workers; i++) {
 		for (uint32_t k = 0; k < w[i].runs.n; k++)
-			region_add(r, w[i].runs.v[k].start, w[i].runs.v[k].end - w[i].runs.v[k].start, REGION_MSPAN, RD_MSPANS);
+			region_add(r, w[i].runs.v[k].start,
+				   w[i].runs.v[k].end - w[i].runs.v[k].start, REGION_MSPAN,
+				   RD_MSPANS);
 		skipped += w[i].skipped;
 		h->torn += w[i].torn;
 		h->large_waste += w[i].large_waste;
@@ -347,7 +374,8 @@ static void read_shares(struct reading *r, taddr *at, uint32_t n)
 		target_close(twin);
 	}
 	if (skipped != 0)
-		note_add(r->s, false, "%u span records changed while they were read and are left out", skipped);
+		note_add(r->s, false,
+			 "%u span records changed while they were read and are left out", skipped);
 }
 
 bool read_arenas(struct reading *r, struct err *err)
@@ -358,17 +386,20 @@ bool read_arenas(struct reading *r, struct err *err)
 		user = get_slice(r->mheap, l->mheap_userArenaArenas);
 	taddr l2 = get(r->mheap, (struct field){l->mheap_arenas.off, 8});
 	if (idx.len > 1U << 22 || user.len > 1U << 22)
-		return err_set(err, ERR_FORMAT, "mheap_ lists %llu arenas", (unsigned long long)idx.len);
+		return err_set(err, ERR_FORMAT, "mheap_ lists %llu arenas",
+			       (unsigned long long)idx.len);
 	uint32_t n = (uint32_t)(idx.len + user.len);
 	uint64_t *v = ARENA_ARRAY(&r->scratch, uint64_t, n);
-	if (!mem_read(r->t, idx.ptr, v, idx.len * 8, err) || !mem_read(r->t, user.ptr, v + idx.len, user.len * 8, err))
+	if (!mem_read(r->t, idx.ptr, v, idx.len * 8, err) ||
+	    !mem_read(r->t, user.ptr, v + idx.len, user.len * 8, err))
 		return err_in(err, "mheap_.heapArenas");
 	r->arenas = ARENA_ARRAY(&r->scratch, struct arena_ref, n);
 	region_add(r, l2, (bytes)8 << 22, REGION_GC, RD_ARENA_MAP);
 	for (uint32_t i = 0; i < n; i++) {
 		struct arena_ref *a = &r->arenas[r->n_arenas];
 		a->base = v[i] * HEAP_ARENA_BYTES + ARENA_BASE_OFFSET;
-		if (v[i] >= 1U << 22 || !mem_read(r->t, l2 + 8 * v[i], &a->at, 8, NULL) || a->at == 0) {
+		if (v[i] >= 1U << 22 || !mem_read(r->t, l2 + 8 * v[i], &a->at, 8, NULL) ||
+		    a->at == 0) {
 			reading_broke(r, "an entry of the heap's arena list points nowhere");
 			continue;
 		}
@@ -383,7 +414,8 @@ bool read_arenas(struct reading *r, struct err *err)
 
 static int chunk_order(const void *a, const void *b)
 {
-	uint64_t x = (*(struct span_chunk *const *)a)->key, y = (*(struct span_chunk *const *)b)->key;
+	uint64_t x = (*(struct span_chunk *const *)a)->key,
+		 y = (*(struct span_chunk *const *)b)->key;
 	return (x > y) - (x < y);
 }
 
@@ -393,7 +425,8 @@ bool read_chunks(struct reading *r, struct err *err)
 	struct heap *h = &r->s->heap;
 	struct go_slice in_use = get_slice(r->mheap, r->l->mheap_pages_inUse);
 	if (in_use.len > 1U << 20)
-		return err_set(err, ERR_FORMAT, "the page allocator lists %llu ranges", (unsigned long long)in_use.len);
+		return err_set(err, ERR_FORMAT, "the page allocator lists %llu ranges",
+			       (unsigned long long)in_use.len);
 	h->n_in_use = (uint32_t)in_use.len;
 	h->in_use = ARENA_ARRAY(r->mem, struct addr_range, h->n_in_use);
 	if (!mem_read(r->t, in_use.ptr, h->in_use, in_use.len * sizeof *h->in_use, err))
@@ -401,8 +434,10 @@ bool read_chunks(struct reading *r, struct err *err)
 	uint64_t n = 0;
 	for (uint32_t i = 0; i < h->n_in_use; i++) {
 		struct addr_range *u = &h->in_use[i];
-		if (u->end < u->start || u->end - u->start > (bytes)1 << 46 || (u->start | u->end) % PALLOC_CHUNK_BYTES != 0)
-			return err_set(err, ERR_FORMAT, "the page allocator's range %u is not one", i);
+		if (u->end < u->start || u->end - u->start > (bytes)1 << 46 ||
+		    (u->start | u->end) % PALLOC_CHUNK_BYTES != 0)
+			return err_set(err, ERR_FORMAT, "the page allocator's range %u is not one",
+				       i);
 		n += (u->end - u->start) >> 22;
 	}
 	uint64_t managed = n;
@@ -412,7 +447,8 @@ bool read_chunks(struct reading *r, struct err *err)
 	if (h->chunks == NULL || v == NULL)
 		return err_in(err, "the heap's index");
 	for (uint32_t i = 0; i < h->n_in_use; i++) {
-		for (taddr at = h->in_use[i].start; at < h->in_use[i].end; at += PALLOC_CHUNK_BYTES) {
+		for (taddr at = h->in_use[i].start; at < h->in_use[i].end;
+		     at += PALLOC_CHUNK_BYTES) {
 			v->key = at >> 22;
 			h->chunks[h->n_chunks++] = v++;
 		}
@@ -422,7 +458,8 @@ bool read_chunks(struct reading *r, struct err *err)
 	if (r->l->mheap_userArenaArenas.width != 0)
 		user = get_slice(r->mheap, r->l->mheap_userArenaArenas);
 	for (uint64_t i = r->n_arenas - MIN(user.len, r->n_arenas); i < r->n_arenas; i++) {
-		for (taddr at = r->arenas[i].base; at < r->arenas[i].base + HEAP_ARENA_BYTES; at += PALLOC_CHUNK_BYTES) {
+		for (taddr at = r->arenas[i].base; at < r->arenas[i].base + HEAP_ARENA_BYTES;
+		     at += PALLOC_CHUNK_BYTES) {
 			if (chunk_at(h, at) != NULL)
 				continue;
 			struct span_chunk *c = ARENA_NEW(r->mem, struct span_chunk);
@@ -438,11 +475,13 @@ bool read_spans(struct reading *r, struct err *err)
 {
 	struct heap *h = &r->s->heap;
 	struct go_slice all;
-	/* after the first look at the page bitmaps: a page that was given out then has its span in this list */
+	/* after the first look at the page bitmaps: a page that was given out then has its span in
+	 * this list */
 	if (!mem_read(r->t, r->g->sym.mheap + r->l->mheap_allspans.off, &all, sizeof all, err))
 		return err_in(err, "mheap_.allspans");
 	if (all.len > MAX_SPANS || all.len > all.cap || all.len > r->s->os->vm_size / 8)
-		return err_set(err, ERR_FORMAT, "mheap_.allspans has %llu entries", (unsigned long long)all.len);
+		return err_set(err, ERR_FORMAT, "mheap_.allspans has %llu entries",
+			       (unsigned long long)all.len);
 	struct arena_mark mark = arena_mark(&r->scratch);
 	uint32_t n = (uint32_t)all.len;
 	taddr *at = arena_try(&r->scratch, n, sizeof *at, err);
@@ -473,18 +512,20 @@ bool adopt_span(struct reading *r, taddr at)
 	struct span s;
 	struct span_raw raw;
 	if (a == NULL || r->n_late == LATE_SPANS ||
-	    !mem_uint(r->t, a->at + r->l->heapArena_spans.off + (at - a->base) / GO_PAGE * 8, 8, &ptr, NULL) || ptr == 0 ||
-	    target_read(r->t, ptr, d, size) != size)
+	    !mem_uint(r->t, a->at + r->l->heapArena_spans.off + (at - a->base) / GO_PAGE * 8, 8,
+		      &ptr, NULL) ||
+	    ptr == 0 || target_read(r->t, ptr, d, size) != size)
 		return false;
 	struct arena_mark mark = arena_mark(&r->scratch);
 	struct spans_reader *w = ARENA_NEW(&r->scratch, struct spans_reader);
 	w->r = r;
 	w->t = r->t;
 	w->blocks = blocks_new(r->t, &r->scratch, 2);
-	bool ok = decode_span(w, ptr, d, &s, &raw) && at - s.start < span_bytes(&s) && index_span(h, &s, h->n_spans);
+	bool ok = decode_span(w, ptr, d, &s, &raw) && at - s.start < span_bytes(&s) &&
+		  index_span(h, &w->hint, &s, h->n_spans);
 	if (ok) {
 		raw.index = h->n_spans;
-		s.bits = h->n_spans * (SPAN_BITS / SPAN_BITS_UNIT);
+		w->bits = (uint64_t)h->n_spans * (SPAN_BITS / SPAN_BITS_UNIT);
 		h->spans[h->n_spans++] = s;
 		r->n_late++;
 		if (s.state == SPAN_HEAP) {

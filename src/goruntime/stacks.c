@@ -1,14 +1,14 @@
 /*
- * Goroutines and stacks (runtime/stack.go, runtime2.go): allgs for the goroutines, allm for the threads' g0 and
- * gsignal stacks. What a stack span holds beside these is free: pools, per-P caches and dead goroutines' stacks need
- * no walk, since the rest of the span is theirs.
+ * Goroutines and stacks (runtime/stack.go, runtime2.go): allgs for the goroutines, allm for the
+ * threads' g0 and gsignal stacks. What a stack span holds beside these is free: pools, per-P caches
+ * and dead goroutines' stacks need no walk, since the rest of the span is theirs.
  */
 #include "goruntime/rt.h"
 
 #include <string.h>
 
-#define MAX_GS (64U << 20)
-#define MAX_MS (1U << 20)
+#define MAX_GS	   (64U << 20)
+#define MAX_MS	   (1U << 20)
 #define G_SCAN_BIT 0x1000U
 
 struct gs_reader {
@@ -22,21 +22,28 @@ static bool in_stack_span(const struct reading *r, taddr lo, taddr hi)
 	return s != NULL && s->state == SPAN_STACK && hi <= s->start + span_bytes(s);
 }
 
-static void add_stack(struct reading *r, taddr lo, taddr hi, taddr sp, uint32_t g, enum stack_use use)
+static void add_stack(struct reading *r, taddr lo, taddr hi, taddr sp, uint32_t g,
+		      enum stack_use use)
 {
 	struct snapshot *s = r->s;
 	if (lo == 0 || hi <= lo || hi - lo > (bytes)1 << 30)
 		return;
-	struct stack k = {.lo = lo, .hi = hi, .sp = sp < lo || sp > hi ? lo : sp, .g = g, .use = (uint8_t)use,
-		.in_heap = in_stack_span(r, lo, hi)};
+	struct stack k = {.lo = lo,
+			  .hi = hi,
+			  .sp = sp < lo || sp > hi ? lo : sp,
+			  .g = g,
+			  .use = (uint8_t)use,
+			  .in_heap = in_stack_span(r, lo, hi)};
 	s->stacks[s->n_stacks++] = k;
 }
 
 static const char *state_text(const struct reading *r, uint32_t status, uint16_t reason)
 {
-	static const char *const names[] = {"idle", "runnable", "running", "syscall", "waiting", "?", "dead", "?",
-		"copystack", "preempted", "leaked", "dead"};
-	if (status == G_WAITING && reason < r->g->n_wait_reasons && r->g->wait_reasons[reason][0] != 0)
+	static const char *const names[] = {"idle",	 "runnable",  "running", "syscall",
+					    "waiting",	 "?",	      "dead",	 "?",
+					    "copystack", "preempted", "leaked",	 "dead"};
+	if (status == G_WAITING && reason < r->g->n_wait_reasons &&
+	    r->g->wait_reasons[reason][0] != 0)
 		return r->g->wait_reasons[reason];
 	return status < ARRAY_LEN(names) ? names[status] : "?";
 }
@@ -51,9 +58,15 @@ static void take_g(void *ctx, taddr at, const uint8_t *d, bool ok)
 		return;
 	}
 	uint32_t status = (uint32_t)get(d, l->g_atomicstatus) & ~G_SCAN_BIT;
-	struct goroutine g = {.addr = at, .status = status, .goid = get(d, l->g_goid), .gopc = get(d, l->g_gopc),
-		.startpc = get(d, l->g_startpc), .stack_lo = get(d, l->g_stack_lo), .stack_hi = get(d, l->g_stack_hi),
-		.waitreason = (uint16_t)get(d, l->g_waitreason), .wait_ns = -1};
+	struct goroutine g = {.addr = at,
+			      .status = status,
+			      .goid = get(d, l->g_goid),
+			      .gopc = get(d, l->g_gopc),
+			      .startpc = get(d, l->g_startpc),
+			      .stack_lo = get(d, l->g_stack_lo),
+			      .stack_hi = get(d, l->g_stack_hi),
+			      .waitreason = (uint16_t)get(d, l->g_waitreason),
+			      .wait_ns = -1};
 	g.gopc -= g.gopc != 0; /* a return address: the call is the byte before it */
 	if (status == G_DEAD || status == G_DEADEXTRA || status == G_IDLE)
 		return; /* its stack, if it kept one, is the rest of a stack span */
@@ -127,7 +140,8 @@ bool read_stacks(struct reading *r, struct err *err)
 	if (!mem_read(r->t, r->g->sym.allgs, &allgs, sizeof allgs, err))
 		return err_in(err, "allgs");
 	if (allgs.len > MAX_GS || allgs.len > r->s->os->vm_size / 8)
-		return err_set(err, ERR_FORMAT, "allgs has %llu entries", (unsigned long long)allgs.len);
+		return err_set(err, ERR_FORMAT, "allgs has %llu entries",
+			       (unsigned long long)allgs.len);
 	struct arena_mark mark = arena_mark(&r->scratch);
 	uint32_t n = (uint32_t)allgs.len, threads = 2 * (s->os->n_threads + 256) + 64;
 	taddr *at = arena_try(&r->scratch, n, sizeof *at, err);
@@ -141,11 +155,13 @@ bool read_stacks(struct reading *r, struct err *err)
 	gather(r->t, &r->scratch, at, n, r->l->g_size.width, take_g, &w);
 	read_threads(r, n + threads);
 	if (w.running > 0)
-		note_add(s, false, "%u goroutine%s ran while being read: the whole stack counts as used", w.running,
-			w.running == 1 ? "" : "s");
+		note_add(s, false,
+			 "%u goroutine%s ran while being read: the whole stack counts as used",
+			 w.running, w.running == 1 ? "" : "s");
 	if (w.torn > 0)
-		note_add(s, false, "%u goroutine%s changed stacks while being read: counted as stack.free", w.torn,
-			w.torn == 1 ? "" : "s");
+		note_add(s, false,
+			 "%u goroutine%s changed stacks while being read: counted as stack.free",
+			 w.torn, w.torn == 1 ? "" : "s");
 	arena_reset(&r->scratch, mark);
 	return true;
 }

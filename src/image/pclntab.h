@@ -25,10 +25,10 @@ struct pcln;
 struct pcln_frame {
 	const char *func;   /* as runtime.Frame.Function has it: "main.f[...]" */
 	const char *file;   /* "?" when it is not known */
-	int32_t line;       /* 0 when it is not known */
+	int32_t line;	    /* 0 when it is not known */
 	int32_t start_line; /* of the function; 0 when it is not known (1.18, 1.19) */
-	taddr entry;        /* of the physical function, also in inlined frames */
-	taddr pc;           /* what the line is of: the pc asked for, in outer frames the call */
+	taddr entry;	    /* of the physical function, also in inlined frames */
+	taddr pc;	    /* what the line is of: the pc asked for, in outer frames the call */
 	bool inlined;
 	/* abi.FuncID of this release; FuncIDWrapper is 21 up to 1.21, 22 up to 1.24, then 23. */
 	uint8_t func_id;

@@ -1,11 +1,14 @@
-/* The page accounts; see book.h. One uint16_t a page of the chunks that hold anything: 3 MiB for a 6 GiB process. */
+/* The page accounts; see book.h. One uint16_t a page of the chunks that hold anything: 3 MiB for a
+ * 6 GiB process. */
 #include "ledger/book.h"
 
 #include <string.h>
 
-void book_open(struct book *b, const struct snapshot *s, struct arena *a, claim_observer observe, void *ctx)
+void book_open(struct book *b, const struct snapshot *s, struct arena *a, claim_observer observe,
+	       void *ctx)
 {
-	*b = (struct book){.s = s, .pages = &s->os->pages, .mem = a, .observe = observe, .ctx = ctx};
+	*b = (struct book){
+		.s = s, .pages = &s->os->pages, .mem = a, .observe = observe, .ctx = ctx};
 	b->used = ARENA_ARRAY(a, uint16_t *, b->pages->n);
 }
 
@@ -16,7 +19,8 @@ static uint16_t *used_of(struct book *b, uint32_t chunk)
 	return b->used[chunk];
 }
 
-/** The chunk that holds `at`, or the next one above it. Claims come in runs, so the last one is tried first. */
+/** The chunk that holds `at`, or the next one above it. Claims come in runs, so the last one is
+ * tried first. */
 static uint32_t chunk_from(struct book *b, taddr at)
 {
 	const struct pages *p = b->pages;
@@ -39,9 +43,11 @@ static struct span_take take(struct book *b, taddr start, taddr end)
 {
 	struct span_take t = {0};
 	const struct pages *p = b->pages;
-	for (uint32_t i = chunk_from(b, start); i < p->n && p->key[i] << PAGES_CHUNK_SHIFT < end; i++) {
+	for (uint32_t i = chunk_from(b, start); i < p->n && p->key[i] << PAGES_CHUNK_SHIFT < end;
+	     i++) {
 		taddr base = p->key[i] << PAGES_CHUNK_SHIFT;
-		taddr from = MAX(start, base), to = MIN(end, base + ((taddr)1 << PAGES_CHUNK_SHIFT));
+		taddr from = MAX(start, base),
+		      to = MIN(end, base + ((taddr)1 << PAGES_CHUNK_SHIFT));
 		const struct page_chunk *c = p->chunk[i];
 		uint16_t *used = used_of(b, i);
 		b->hint = i;
@@ -90,7 +96,23 @@ bytes book_rest(struct book *b, enum line_id line, taddr start, taddr end)
 	return claim(b, line, start, end, true);
 }
 
-enum book_state book_look(struct book *b, taddr start, taddr end)
+/** Marks the pages of [start, end) as wholly claimed. */
+static void mark_pages(struct book *b, taddr start, taddr end)
+{
+	const struct pages *p = b->pages;
+	for (uint32_t i = chunk_from(b, start); i < p->n && p->key[i] << PAGES_CHUNK_SHIFT < end;
+	     i++) {
+		taddr base = p->key[i] << PAGES_CHUNK_SHIFT;
+		taddr from = MAX(start, base),
+		      to = MIN(end, base + ((taddr)1 << PAGES_CHUNK_SHIFT));
+		uint16_t *used = used_of(b, i);
+		for (uint32_t pg = (uint32_t)((from - base) >> OS_PAGE_SHIFT);
+		     pg < (uint32_t)((to - base) >> OS_PAGE_SHIFT); pg++)
+			used[pg] = OS_PAGE;
+	}
+}
+
+enum book_state book_take_whole(struct book *b, taddr start, taddr end)
 {
 	const struct pages *p = b->pages;
 	bool any = false, gap = false;
@@ -100,31 +122,27 @@ enum book_state book_look(struct book *b, taddr start, taddr end)
 			gap = true;
 			break;
 		}
-		taddr base = p->key[i] << PAGES_CHUNK_SHIFT, stop = MIN(end, base + ((taddr)1 << PAGES_CHUNK_SHIFT));
+		taddr base = p->key[i] << PAGES_CHUNK_SHIFT,
+		      stop = MIN(end, base + ((taddr)1 << PAGES_CHUNK_SHIFT));
 		gap |= base > at;
 		at = MAX(at, base);
 		const struct page_chunk *c = p->chunk[i];
-		for (uint32_t pg = (uint32_t)((at - base) >> OS_PAGE_SHIFT); at < stop; pg++, at += OS_PAGE) {
+		const uint16_t *used = b->used[i];
+		for (uint32_t pg = (uint32_t)((at - base) >> OS_PAGE_SHIFT); at < stop;
+		     pg++, at += OS_PAGE) {
 			bool resident = bit_of(c, PAGE_RESIDENT, pg);
 			any |= resident || bit_of(c, PAGE_SWAPPED, pg);
-			gap |= !resident || (b->used[i] != NULL && b->used[i][pg] != 0);
+			gap |= !resident || (used != NULL && used[pg] != 0);
 		}
 		if (any && gap)
 			return BOOK_MIXED;
 	}
-	return !any ? BOOK_ABSENT : gap ? BOOK_MIXED : BOOK_WHOLE;
-}
-
-void book_take_whole(struct book *b, taddr start, taddr end)
-{
-	const struct pages *p = b->pages;
-	for (uint32_t i = chunk_from(b, start); i < p->n && p->key[i] << PAGES_CHUNK_SHIFT < end; i++) {
-		taddr base = p->key[i] << PAGES_CHUNK_SHIFT;
-		taddr from = MAX(start, base), to = MIN(end, base + ((taddr)1 << PAGES_CHUNK_SHIFT));
-		uint16_t *used = used_of(b, i);
-		for (uint32_t pg = (uint32_t)((from - base) >> OS_PAGE_SHIFT); pg < (uint32_t)((to - base) >> OS_PAGE_SHIFT); pg++)
-			used[pg] = OS_PAGE;
-	}
+	if (!any)
+		return BOOK_ABSENT;
+	if (gap)
+		return BOOK_MIXED;
+	mark_pages(b, start, end);
+	return BOOK_WHOLE;
 }
 
 void book_credit(struct book *b, enum line_id line, taddr start, taddr end, bytes n)

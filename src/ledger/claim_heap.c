@@ -1,27 +1,30 @@
 /*
- * The Go heap's claims. A span that is wholly in memory is split by its counts; one that is partly there is split
- * slot by slot, since a hole may be absent where an object is not. Bytes are counted in both cases.
+ * The Go heap's claims. A span that is wholly in memory is split by its counts; one that is partly
+ * there is split slot by slot, since a hole may be absent where an object is not. Bytes are counted
+ * in both cases.
  */
 #include "ledger/claims.h"
+
+static enum line_id slot_line(const struct heap *h, const struct span *s, uint32_t i)
+{
+	enum line_id other = s->flags & SPAN_UNSWEPT ? LINE_HEAP_DEAD : LINE_HEAP_NEW;
+	if (!s->has_bits)
+		return s->live != 0		       ? LINE_HEAP_LIVE
+		       : s->fresh != 0 || s->dead != 0 ? other
+						       : LINE_HEAP_SLOTS;
+	if (!(span_allocated(h, s)[i / 8] >> (i % 8) & 1))
+		return LINE_HEAP_SLOTS;
+	return span_survivors(h, s)[i / 8] >> (i % 8) & 1 ? LINE_HEAP_LIVE : other;
+}
 
 static void claim_slots(struct book *b, const struct span *s)
 {
 	bytes elem = span_elemsize(s);
-	const uint8_t *alloc = span_allocated(&b->s->heap, s), *mark = span_survivors(&b->s->heap, s);
-	enum line_id other = s->flags & SPAN_UNSWEPT ? LINE_HEAP_DEAD : LINE_HEAP_NEW;
 	/* neighbours of one kind are claimed together */
-	for (uint32_t i = 0; i < s->nelems;) {
-		enum line_id line = LINE_HEAP_SLOTS;
-		uint32_t from = i;
-		for (;; i++) {
-			enum line_id this = LINE_HEAP_SLOTS;
-			if (i < s->nelems && alloc[i / 8] >> (i % 8) & 1)
-				this = mark[i / 8] >> (i % 8) & 1 ? LINE_HEAP_LIVE : other;
-			if (i == from)
-				line = this;
-			if (i == s->nelems || this != line)
-				break;
-		}
+	for (uint32_t i = 0, from; i < s->nelems;) {
+		enum line_id line = slot_line(&b->s->heap, s, i);
+		for (from = i; i < s->nelems && slot_line(&b->s->heap, s, i) == line;)
+			i++;
 		book_claim(b, line, s->start + from * elem, s->start + i * elem);
 	}
 	book_claim(b, LINE_HEAP_TAIL, s->start + s->nelems * elem, s->start + span_bytes(s));
@@ -43,11 +46,10 @@ static void claim_span(struct book *b, const struct span *s)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(part); i++)
 		b->line[part[i].line].bytes += part[i].n;
-	switch (book_look(b, s->start, end)) {
+	switch (book_take_whole(b, s->start, end)) {
 	case BOOK_ABSENT:
 		break;
 	case BOOK_WHOLE:
-		book_take_whole(b, s->start, end);
 		for (size_t i = 0; i < ARRAY_LEN(part); i++)
 			book_credit(b, part[i].line, s->start, end, part[i].n);
 		break;

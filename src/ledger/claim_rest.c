@@ -1,6 +1,7 @@
 /*
- * Claims outside the Go heap: the runtime's regions, the C heap and thread stacks, and for what is left the mapping
- * itself: the program's file, a library, a file, shared memory, an anonymous mapping.
+ * Claims outside the Go heap: the runtime's regions, the C heap and thread stacks, and for what is
+ * left the mapping itself: the program's file, a library, a file, shared memory, an anonymous
+ * mapping.
  */
 #include "ledger/claims.h"
 
@@ -8,10 +9,8 @@
 #include <string.h>
 
 static const enum line_id REGION_LINE[REGION_KINDS] = {
-	[REGION_MSPAN] = LINE_RUNTIME_MSPAN,
-	[REGION_MCACHE] = LINE_RUNTIME_MCACHE,
-	[REGION_GC] = LINE_RUNTIME_GC,
-	[REGION_PROFILER] = LINE_RUNTIME_PROFILER,
+	[REGION_MSPAN] = LINE_RUNTIME_MSPAN, [REGION_MCACHE] = LINE_RUNTIME_MCACHE,
+	[REGION_GC] = LINE_RUNTIME_GC,	     [REGION_PROFILER] = LINE_RUNTIME_PROFILER,
 	[REGION_OTHER] = LINE_RUNTIME_OTHER,
 };
 
@@ -37,7 +36,8 @@ void claim_runtime(struct book *b)
 	b->line[LINE_RUNTIME_OTHER].bytes += chunks > nested ? chunks - nested : 0;
 }
 
-static void claim_native_page(struct book *b, taddr page, const struct native_range *r, uint32_t used, uint32_t mine)
+static void claim_native_page(struct book *b, taddr page, const struct native_range *r,
+			      uint32_t used, uint32_t mine)
 {
 	taddr start = MAX(page, r->start), end = MIN(page + OS_PAGE, r->end);
 	bytes room = end - start;
@@ -67,7 +67,8 @@ void claim_native(struct book *b)
 		}
 		for (taddr page = r->start; page < r->end; page += OS_PAGE) {
 			uint64_t k = (page - r->start) / OS_PAGE;
-			claim_native_page(b, page, r, r->used[k], r->mine != NULL ? r->mine[k] : OS_PAGE);
+			claim_native_page(b, page, r, r->used[k],
+					  r->mine != NULL ? r->mine[k] : OS_PAGE);
 		}
 	}
 }
@@ -84,7 +85,8 @@ static void claim_image(struct book *b, const struct image_range *r)
 	book_rest(b, line[r->part], r->start, r->end);
 }
 
-/** Address space that somebody has spoken for, so that line.bytes of a mapping counts the rest of it. */
+/** Address space that somebody has spoken for, so that line.bytes of a mapping counts the rest of
+ * it. */
 struct spoken {
 	struct addr_range *v;
 	uint32_t n;
@@ -99,7 +101,8 @@ static int range_order(const void *x, const void *y)
 static struct spoken spoken_for(const struct book *b)
 {
 	const struct snapshot *s = b->s;
-	uint32_t n = 0, cap = s->heap.n_in_use + s->n_regions + s->n_images + s->native.n_ranges + s->native.n_thread_stacks;
+	uint32_t n = 0, cap = s->heap.n_in_use + s->n_regions + s->n_images + s->native.n_ranges +
+			      s->native.n_thread_stacks;
 	struct addr_range *v = ARENA_ARRAY(b->mem, struct addr_range, cap + 1);
 	for (uint32_t i = 0; i < s->heap.n_in_use; i++)
 		v[n++] = s->heap.in_use[i];
@@ -150,7 +153,8 @@ static enum line_id mapping_line(const struct snapshot *s, const struct mapping 
 		return LINE_FILES;
 	if (m->flags & (MAP_SHMEM | MAP_SHARED_))
 		return LINE_SHM;
-	/* the runtime's own by the kernel's word, and yet none of the runtime's structures has it */
+	/* the runtime's own by the kernel's word, and yet none of the runtime's structures has it
+	 */
 	if (strncmp(m->path, "[anon: Go:", 10) == 0)
 		return LINE_UNEXPLAINED;
 	for (uint32_t i = 0; i < s->heap.n_in_use; i++) {

@@ -1,6 +1,6 @@
 /*
- * Builds the ledger: all claims, the two sums of the contract, the container's number, then the findings.
- * Pure: the snapshot in, numbers out.
+ * Builds the ledger: all claims, the two sums of the contract, the container's number, then the
+ * findings. Pure: the snapshot in, numbers out.
  */
 #include "ledger/ledger.h"
 #include "ledger/claims.h"
@@ -21,19 +21,27 @@ const struct bridge_info BRIDGE_INFO[N_BRIDGE] = {
 
 const struct container_info CONTAINER_INFO[N_CONTAINER] = {
 	[CONTAINER_RSS] = {"rss", "RSS of this process", "pages in its page tables"},
-	[CONTAINER_OTHERS] = {"others", "other processes of the cgroup", "their RSS, pages that they share counted each time"},
-	[CONTAINER_CACHE] = {"cache", "page cache not mapped here", "files read or written, and tmpfs; most is given back under pressure"},
-	[CONTAINER_KERNEL] = {"kernel", "kernel and slab", "page tables, sockets, dentries and inodes, kernel stacks"},
-	[CONTAINER_SHARED] = {"shared", "shared or charged elsewhere", "pages counted twice, or charged to another cgroup"},
+	[CONTAINER_OTHERS] = {"others", "other processes of the cgroup",
+			      "their RSS, pages that they share counted each time"},
+	[CONTAINER_CACHE] = {"cache", "page cache not mapped here",
+			     "files read or written, and tmpfs; most is given back under pressure"},
+	[CONTAINER_KERNEL] = {"kernel", "kernel and slab",
+			      "page tables, sockets, dentries and inodes, kernel stacks"},
+	[CONTAINER_SHARED] = {"shared", "shared or charged elsewhere",
+			      "pages counted twice, or charged to another cgroup"},
 	[CONTAINER_CURRENT] = {"current", "the cgroup's usage", "what its limit is compared with"},
-	[CONTAINER_INACTIVE] = {"inactive_file", "page cache not used lately", "left out of the working set"},
-	[CONTAINER_WORKING_SET] = {"working_set", "working set", "what kubectl top and the kubelet show"},
+	[CONTAINER_INACTIVE] = {"inactive_file", "page cache not used lately",
+				"left out of the working set"},
+	[CONTAINER_WORKING_SET] = {"working_set", "working set",
+				   "what kubectl top and the kubelet show"},
 };
 
-const char *const CONFIDENCE_NAMES[] = {[POSSIBLE] = "possible", [LIKELY] = "likely", [CERTAIN] = "certain"};
+const char *const CONFIDENCE_NAMES[] = {
+	[POSSIBLE] = "possible", [LIKELY] = "likely", [CERTAIN] = "certain"};
 
 /** The six lines between `profile` and `untouched` in the bridge. */
-static const enum line_id HEAP_LINES[] = {LINE_HEAP_LIVE, LINE_HEAP_NEW, LINE_HEAP_DEAD, LINE_HEAP_SLOTS, LINE_HEAP_TAIL, LINE_HEAP_FREE};
+static const enum line_id HEAP_LINES[] = {LINE_HEAP_LIVE,  LINE_HEAP_NEW,  LINE_HEAP_DEAD,
+					  LINE_HEAP_SLOTS, LINE_HEAP_TAIL, LINE_HEAP_FREE};
 
 static void build_bridge(struct ledger *l)
 {
@@ -64,7 +72,8 @@ static void build_container(struct ledger *l)
 	if (c == NULL)
 		return;
 	l->has_container = true;
-	/* Page cache that no process of the cgroup maps, tmpfs included; what this one maps is in its RSS. */
+	/* Page cache that no process of the cgroup maps, tmpfs included; what this one maps is in
+	 * its RSS. */
 	bytes cache = c->file;
 	bytes mapped = MIN(cache, MAX(c->mapped_file, os->file + os->shmem));
 	int64_t delta[N_CONTAINER] = {
@@ -85,10 +94,13 @@ static void build_container(struct ledger *l)
 	}
 }
 
-void ledger_build(const struct snapshot *s, struct arena *a, claim_observer observe, void *ctx, struct ledger *ret)
+void ledger_build(const struct snapshot *s, struct arena *a, claim_observer observe, void *ctx,
+		  struct ledger *ret)
 {
 	struct book b;
-	*ret = (struct ledger){.s = s, .residency = s->os->residency != RESIDENCY_NONE, .rss = s->os->pages.resident};
+	*ret = (struct ledger){.s = s,
+			       .residency = s->os->residency != RESIDENCY_NONE,
+			       .rss = s->os->pages.resident};
 	book_open(&b, s, a, observe, ctx);
 	claim_heap(&b);
 	claim_free(&b);
@@ -96,9 +108,11 @@ void ledger_build(const struct snapshot *s, struct arena *a, claim_observer obse
 	claim_runtime(&b);
 	claim_native(&b);
 	claim_mappings(&b);
-	/* pages of mappings that came or went between the reading of the map and of the page tables */
+	/* pages of mappings that came or went between the reading of the map and of the page tables
+	 */
 	b.line[LINE_UNEXPLAINED].resident += ret->rss - b.claimed_resident;
-	b.line[LINE_UNEXPLAINED].bytes = b.line[LINE_UNEXPLAINED].resident + b.line[LINE_UNEXPLAINED].swapped;
+	b.line[LINE_UNEXPLAINED].bytes =
+		b.line[LINE_UNEXPLAINED].resident + b.line[LINE_UNEXPLAINED].swapped;
 	memcpy(ret->line, b.line, sizeof ret->line);
 	ret->overclaimed = b.overclaimed;
 	build_bridge(ret);

@@ -176,6 +176,15 @@ static uint64_t key_common(const struct lists *q)
 	return key;
 }
 
+/* Told by its looks: fast_overflow counts it, in whatever list it is. */
+static bool is_told_by_looks(struct walk *w, const struct entry *e)
+{
+	const struct zone *z = zone_find(w, e->chunk);
+	uint64_t bin = (e->size - CHUNK_MIN) / CHUNK_ALIGN;
+
+	return w->fast_more && w->mangled && z && bin < w->layout->n_fast && w->arenas.v[z->arena].fast[bin];
+}
+
 /* Chunks of the caches off the used bytes, each once. */
 static void entries_take(struct lists *q)
 {
@@ -194,6 +203,8 @@ static void entries_take(struct lists *q)
 		if (e->chunk == last || (look->width > 1 && e->key != key && e->key != look->mem))
 			continue;
 		last = e->chunk;
+		if (is_told_by_looks(w, e))
+			continue;
 		n = zone_unuse(w, e->chunk, e->size);
 		if (!n)
 			continue;
@@ -314,7 +325,15 @@ static void fast_walk(struct walk *w)
 	taddr head[ARENA_FAST];
 	size_t n = w->layout->n_fast * sizeof(*head);
 
-	for (uint32_t i = 0; n && i < w->arenas.n; i++) {
+	/* Too many to follow their lists: what looks like one counts, as in fast_overflow. */
+	for (uint32_t i = 0; w->fast_more && w->mangled && i < w->n_fast; i++) {
+		bytes size = CHUNK_MIN + w->fast[i].at % CHUNK_ALIGN * CHUNK_ALIGN;
+
+		w->fast_free += zone_unuse(w, round_down(w->fast[i].at, CHUNK_ALIGN), size);
+		w->chunks_free++;
+		w->chunks_used -= w->chunks_used > 0;
+	}
+	for (uint32_t i = 0; !(w->fast_more && w->mangled) && n && i < w->arenas.n; i++) {
 		const struct glibc_arena *a = &w->arenas.v[i];
 
 		/* Anew: they were read before the walk. */
@@ -324,8 +343,8 @@ static void fast_walk(struct walk *w)
 			fast_list(w, i, k, head[k], &reads);
 	}
 	if (w->fast_more)
-		note_add(w->s, false, "malloc's fast bins hold more than %u chunks: some of them count as in use",
-			 w->cap_fast);
+		note_add(w->s, false, "malloc's fast bins hold more than %u chunks: %s", w->cap_fast,
+			 w->mangled ? "they were told by their looks" : "some of them count as in use");
 }
 
 void lists_walk(struct walk *w)

@@ -139,6 +139,7 @@ struct mark {
 	taddr at;
 	uint16_t used; /* of its page, from what lies before it */
 	uint64_t chunks_used, chunks_free;
+	bytes fast_free;
 	uint32_t n_fast, n_tcaches, n_tcache_data;
 	bool set;
 };
@@ -163,7 +164,7 @@ static struct mark mark_make(const struct path *p)
 	const struct walk *w = p->w;
 
 	return (struct mark){p->x, p->r->used[page_of(p->r, p->x)], w->chunks_used, w->chunks_free,
-			     w->n_fast, w->tcaches.n, w->tcache_data.n, true};
+			     w->fast_free, w->n_fast, w->tcaches.n, w->tcache_data.n, true};
 }
 
 /* Takes back everything since the mark. */
@@ -182,6 +183,7 @@ static void mark_restore(struct path *p, const struct mark *m)
 	p->x = p->high = m->at;
 	w->chunks_used = m->chunks_used;
 	w->chunks_free = m->chunks_free;
+	w->fast_free = m->fast_free;
 	w->n_fast = m->n_fast;
 	w->tcaches.n = m->n_tcaches;
 	w->tcache_data.n = m->n_tcache_data;
@@ -398,6 +400,20 @@ static void path_top(struct path *p, bytes size)
 	}
 }
 
+/*
+ * One more than can be remembered. Safe-linking makes the looks of such a chunk nearly certain, so it
+ * counts as free at once; otherwise it stays in use.
+ */
+static void fast_overflow(struct walk *w, taddr at, bytes size)
+{
+	w->fast_more = true;
+	if (!w->mangled)
+		return;
+	w->fast_free += zone_unuse(w, at, size);
+	w->chunks_free++;
+	w->chunks_used--;
+}
+
 /* An in-use chunk of a size that fast bins or a thread's cache have. */
 static void path_look(struct path *p, bytes size)
 {
@@ -418,7 +434,7 @@ static void path_look(struct path *p, bytes size)
 		if (next % CHUNK_ALIGN || (next && !zone_find(w, next)))
 			return;
 		if (w->n_fast == w->cap_fast) {
-			w->fast_more = true;
+			fast_overflow(w, p->x, size);
 			return;
 		}
 		w->fast[w->n_fast++] = (struct fast_chunk){p->x | (size / 16 - 2), next};

@@ -26,7 +26,7 @@ static const struct {
 #define STEPS_MAX ((uint64_t)1 << 29)
 #define PEEKS_MAX ((uint64_t)1 << 20)
 #define DARK_MAX  ((uint64_t)256 << 20)
-#define FAST_MAX  (4U << 20)
+#define FAST_MAX  (2U << 20)
 
 bool untaken_next(const struct native_taken *taken, taddr *at, taddr hi, struct addr_range *ret)
 {

@@ -40,7 +40,8 @@ struct pace {
 /** The pacer's inputs in a running program of Go 1.minor. */
 struct pacer pacer_of(const struct counters *c, int minor);
 struct pace pacer_decide(const struct pacer *p);
-/** As pacer_decide, with the goal of GOGC that the runtime keeps instead of the one that it would compute now. */
+/** As pacer_decide, with the goal of GOGC that the runtime keeps instead of the one that it would
+ * compute now. */
 struct pace pacer_decide_from(const struct pacer *p, bytes gogc_goal);
 
 /** The goal that GOGC alone gives: live heap and GOGC percent of it and of the roots, at least 4

@@ -6,26 +6,22 @@
 #include <string.h>
 
 /* Sizes as in runtime/sizeclasses.go, the same in every release from 1.18 to 1.27. */
-const uint32_t GO_CLASS_SIZE[GO_SIZE_CLASSES] = {0, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208,
-	224, 240, 256, 288, 320, 352, 384, 416, 448, 480, 512, 576, 640, 704, 768, 896, 1024, 1152, 1280, 1408, 1536, 1792,
-	2048, 2304, 2688, 3072, 3200, 3456, 4096, 4864, 5376, 6144, 6528, 6784, 6912, 8192, 9472, 9728, 10240, 10880, 12288,
-	13568, 14336, 16384, 18432, 19072, 20480, 21760, 24576, 27264, 28672, 32768};
+const uint32_t GO_CLASS_SIZE[GO_SIZE_CLASSES] = {
+	0,     8,     16,    24,    32,	   48,	  64,	 80,	96,    112,   128,   144,
+	160,   176,   192,   208,   224,   240,	  256,	 288,	320,   352,   384,   416,
+	448,   480,   512,   576,   640,   704,	  768,	 896,	1024,  1152,  1280,  1408,
+	1536,  1792,  2048,  2304,  2688,  3072,  3200,	 3456,	4096,  4864,  5376,  6144,
+	6528,  6784,  6912,  8192,  9472,  9728,  10240, 10880, 12288, 13568, 14336, 16384,
+	18432, 19072, 20480, 21760, 24576, 27264, 28672, 32768};
 
 const char *const REGION_NAMES[RD_DETAILS] = {
-	[RD_MSPANS] = "span structs",
-	[RD_MCACHES] = "per-P caches",
-	[RD_GCBITS] = "mark bitmaps",
-	[RD_HEAP_ARENA] = "heap index",
-	[RD_ARENA_MAP] = "heap arena map",
-	[RD_SUMMARY] = "page summaries",
-	[RD_CHUNKS] = "page bitmaps",
-	[RD_SCAV_INDEX] = "scavenger index",
-	[RD_SPAN_QUEUE] = "span queues",
-	[RD_BUCKETS] = "profile buckets",
-	[RD_BUCKHASH] = "profile hash table",
-	[RD_ALLSPANS] = "list of all spans",
-	[RD_PERSISTENT] = "persistent chunks",
-	[RD_GSTACK] = "stacks",
+	[RD_MSPANS] = "span structs",	       [RD_MCACHES] = "per-P caches",
+	[RD_GCBITS] = "mark bitmaps",	       [RD_HEAP_ARENA] = "heap index",
+	[RD_ARENA_MAP] = "heap arena map",     [RD_SUMMARY] = "page summaries",
+	[RD_CHUNKS] = "page bitmaps",	       [RD_SCAV_INDEX] = "scavenger index",
+	[RD_SPAN_QUEUE] = "span queues",       [RD_BUCKETS] = "profile buckets",
+	[RD_BUCKHASH] = "profile hash table",  [RD_ALLSPANS] = "list of all spans",
+	[RD_PERSISTENT] = "persistent chunks", [RD_GSTACK] = "stacks",
 };
 
 void note_add(struct snapshot *s, bool partial, const char *fmt, ...)

@@ -1,18 +1,19 @@
 /*
- * The waist: one target at one moment, decoded. Below it code touches a process and knows Go's insides;
- * above it everything is a pure function of `struct snapshot`, which is immutable once built.
+ * The waist: one target at one moment, decoded. Below it code touches a process and knows Go's
+ * insides; above it everything is a pure function of `struct snapshot`, which is immutable once
+ * built.
  *
  * Glossary
  *   OS page   4096 bytes, what the kernel maps and counts.
  *   Go page   8192 bytes, what the Go page allocator hands out.
- *   span      a run of Go pages with one purpose: objects of one size class, one large object, stacks, GC work buffers.
- *   slot      room for one object of a span's size class; a hole is a free slot.
- *   chunk     4 MiB of heap address space with one bitmap in the page allocator.
- *   arena     64 MiB of heap address space (Go's word; glibc's arenas are another thing).
- *   bucket    the heap profile's record of one allocation stack and size.
- *   sample    one allocation that the profiler picked; a bucket counts them.
- *   resident  in memory now, as the kernel counts RSS: present, not the zero page.
- *   live      marked by the last finished GC cycle. new: allocated since. dead: found unmarked, not yet swept.
+ *   span      a run of Go pages with one purpose: objects of one size class, one large object,
+ * stacks, GC work buffers. slot      room for one object of a span's size class; a hole is a free
+ * slot. chunk     4 MiB of heap address space with one bitmap in the page allocator. arena     64
+ * MiB of heap address space (Go's word; glibc's arenas are another thing). bucket    the heap
+ * profile's record of one allocation stack and size. sample    one allocation that the profiler
+ * picked; a bucket counts them. resident  in memory now, as the kernel counts RSS: present, not the
+ * zero page. live      marked by the last finished GC cycle. new: allocated since. dead: found
+ * unmarked, not yet swept.
  */
 #ifndef SNAPSHOT_SNAPSHOT_H
 #define SNAPSHOT_SNAPSHOT_H
@@ -20,9 +21,10 @@
 #include "base/arena.h"
 #include "target/osfacts.h"
 
-#define GO_PAGE 8192U
+#define GO_PAGE		8192U
 #define GO_SIZE_CLASSES 68
-/** Object sizes of the size classes; class 0 is a large object. The same in Go 1.18 to 1.27 (runtime/sizeclasses.go). */
+/** Object sizes of the size classes; class 0 is a large object. The same in Go 1.18 to 1.27
+ * (runtime/sizeclasses.go). */
 extern const uint32_t GO_CLASS_SIZE[GO_SIZE_CLASSES];
 
 struct addr_range {
@@ -36,7 +38,7 @@ enum span_flag {
 	SPAN_UNSWEPT = 1,    /* its survivors are known, its dead are not yet free */
 	SPAN_CACHED = 2,     /* some P allocates from it */
 	SPAN_USER_ARENA = 4, /* GOEXPERIMENT=arenas */
-	SPAN_TORN = 8,       /* counts and bits disagreed after all tries: counted by allocCount */
+	SPAN_TORN = 8,	     /* counts and bits disagreed after all tries: counted by allocCount */
 };
 
 /** One span in use. 32 bytes: a large heap has a million of them. */
@@ -44,23 +46,32 @@ struct span {
 	taddr start;
 	uint32_t npages;   /* Go pages */
 	uint32_t elemsize; /* bytes of a slot; for class 0 see span_elemsize() */
-	uint32_t bits;     /* place in heap.bits, in units of SPAN_BITS_UNIT: see span_allocated and span_survivors */
+	uint32_t bits;	   /* place in heap.bits, in units of SPAN_BITS_UNIT: see span_allocated and
+			      span_survivors */
 	uint16_t nelems;
 	uint16_t live, fresh, dead; /* slots; the rest of nelems are holes. fresh = heap.new */
-	uint8_t spanclass; /* class << 1 | noscan */
-	uint8_t flags : 6;
+	uint8_t spanclass;	    /* class << 1 | noscan */
+	uint8_t flags : 5;
+	bool has_bits : 1; /* false: all slots are of one kind (span_uniform), or it could not be
+			      read */
 	uint8_t state : 2; /* enum span_state */
 };
 
-static inline bytes span_bytes(const struct span *s) { return (bytes)s->npages * GO_PAGE; }
-static inline bytes span_elemsize(const struct span *s) { return s->spanclass < 2 ? span_bytes(s) : s->elemsize; }
+static inline bytes span_bytes(const struct span *s)
+{
+	return (bytes)s->npages * GO_PAGE;
+}
+static inline bytes span_elemsize(const struct span *s)
+{
+	return s->spanclass < 2 ? span_bytes(s) : s->elemsize;
+}
 static inline bytes span_tail(const struct span *s)
 {
 	return s->state == SPAN_HEAP ? span_bytes(s) - s->nelems * span_elemsize(s) : 0;
 }
 
 enum page_use {
-	PAGES_FREE,     /* the runtime keeps them, physically backed as far as it knows */
+	PAGES_FREE,	/* the runtime keeps them, physically backed as far as it knows */
 	PAGES_RELEASED, /* returned to the OS, or never used */
 };
 
@@ -68,18 +79,19 @@ enum page_use {
 struct page_run {
 	taddr start;
 	uint32_t npages;
-	uint8_t use; /* enum page_use */
+	uint8_t use;	/* enum page_use */
 	uint8_t cached; /* held by a P's page cache */
 };
 
 /** Which span each Go page of a 4 MiB chunk belongs to. */
 struct span_chunk {
-	uint64_t key;       /* address >> 22 */
+	uint64_t key;	    /* address >> 22 */
 	uint32_t span[512]; /* index + 1 into heap.spans; 0: none */
 };
 
 struct heap {
-	struct span *spans; /* in no order, some places unused: use span_find, walk `chunks`, or look at `state` */
+	struct span *spans; /* in no order, some places unused: use span_find, walk `chunks`, or
+			       look at `state` */
 	uint32_t n_spans;
 	struct span_chunk **chunks; /* ascending by key */
 	uint32_t n_chunks;
@@ -89,10 +101,11 @@ struct heap {
 	struct addr_range *in_use; /* ranges that the page allocator manages, ascending */
 	uint32_t n_in_use;
 	bytes large_waste; /* of large objects: span bytes behind the size that was asked for */
-	uint32_t torn;     /* spans whose bits and counts still disagreed */
+	uint32_t torn;	   /* spans whose bits and counts still disagreed */
 };
 
-/** What a piece of memory that the runtime asked for outside the heap is for. Maps one to one to ledger lines. */
+/** What a piece of memory that the runtime asked for outside the heap is for. Maps one to one to
+ * ledger lines. */
 enum region_kind {
 	REGION_MSPAN,
 	REGION_MCACHE,
@@ -105,43 +118,71 @@ enum region_kind {
 /** A piece of runtime memory. More specific pieces come before those that enclose them. */
 struct region {
 	taddr start, end;
-	uint8_t kind;     /* enum region_kind */
-	uint8_t detail;   /* an index into REGION_NAMES, for `whyrss maps` and notes */
+	uint8_t kind;	/* enum region_kind */
+	uint8_t detail; /* an index into REGION_NAMES, for `whyrss maps` and notes */
 };
 enum region_detail {
-	RD_MSPANS, RD_MCACHES, RD_GCBITS, RD_HEAP_ARENA, RD_ARENA_MAP, RD_SUMMARY, RD_CHUNKS, RD_SCAV_INDEX, RD_SPAN_QUEUE,
-	RD_BUCKETS, RD_BUCKHASH, RD_ALLSPANS, RD_PERSISTENT, RD_GSTACK, RD_DETAILS,
+	RD_MSPANS,
+	RD_MCACHES,
+	RD_GCBITS,
+	RD_HEAP_ARENA,
+	RD_ARENA_MAP,
+	RD_SUMMARY,
+	RD_CHUNKS,
+	RD_SCAV_INDEX,
+	RD_SPAN_QUEUE,
+	RD_BUCKETS,
+	RD_BUCKHASH,
+	RD_ALLSPANS,
+	RD_PERSISTENT,
+	RD_GSTACK,
+	RD_DETAILS,
 };
 extern const char *const REGION_NAMES[RD_DETAILS];
 
 enum stack_use {
 	STACK_GOROUTINE, /* used from sp up, spare below */
-	STACK_FREE,      /* nobody's: pool, per-P cache, large list, a dead goroutine's */
-	STACK_OS,        /* a thread's: g0, gsignal, pthread, main */
+	STACK_FREE,	 /* nobody's: pool, per-P cache, large list, a dead goroutine's */
+	STACK_OS,	 /* a thread's: g0, gsignal, pthread, main */
 };
 
 /** One stack, in a heap span or not. */
 struct stack {
 	taddr lo, hi;
-	taddr sp;        /* STACK_GOROUTINE: lo when it runs (all counts as used); STACK_OS: what is known, else lo */
-	uint32_t g;      /* index of its goroutine, UINT32_MAX none */
-	uint8_t use;     /* enum stack_use */
-	bool in_heap;    /* lies in a stack span: part of StackInuse */
+	taddr sp; /* STACK_GOROUTINE: lo when it runs (all counts as used); STACK_OS: what is known,
+		     else lo */
+	uint32_t g;   /* index of its goroutine, UINT32_MAX none */
+	uint8_t use;  /* enum stack_use */
+	bool in_heap; /* lies in a stack span: part of StackInuse */
 };
 
 /** Go's own numbers for the states (runtime2.go), with the scan bit taken off. */
-enum g_status { G_IDLE, G_RUNNABLE, G_RUNNING, G_SYSCALL, G_WAITING, G_DEAD = 6, G_COPYSTACK = 8, G_PREEMPTED, G_LEAKED, G_DEADEXTRA };
+enum g_status {
+	G_IDLE,
+	G_RUNNABLE,
+	G_RUNNING,
+	G_SYSCALL,
+	G_WAITING,
+	G_DEAD = 6,
+	G_COPYSTACK = 8,
+	G_PREEMPTED,
+	G_LEAKED,
+	G_DEADEXTRA
+};
 
 struct goroutine {
 	uint64_t goid;
-	taddr addr, pc, sp;    /* pc and sp where it is parked; 0 while it runs */
-	taddr gopc, startpc;   /* inside the go statement; entry of the function it was started with */
+	taddr addr, pc, sp; /* pc and sp where it is parked; 0 while it runs */
+	taddr gopc,
+		startpc; /* inside the go statement; entry of the function it was started with */
 	taddr stack_lo, stack_hi;
-	int64_t wait_ns;       /* how long it has been waiting, -1 unknown (set by the GC only: see the note) */
-	uint32_t status;       /* enum g_status */
+	int64_t wait_ns; /* how long it has been waiting, -1 unknown (set by the GC only: see the
+			    note) */
+	uint32_t status; /* enum g_status */
 	uint16_t waitreason;
-	bool system;           /* a goroutine of the runtime itself */
-	const char *state;     /* "chan receive", "select", "running", … as a traceback words it; shared strings */
+	bool system;	   /* a goroutine of the runtime itself */
+	const char *state; /* "chan receive", "select", "running", … as a traceback words it; shared
+			      strings */
 };
 
 /** One function and line as a person reads it. */
@@ -159,7 +200,8 @@ struct counters {
 	uint64_t smallAllocCount[GO_SIZE_CLASSES], smallFreeCount[GO_SIZE_CLASSES];
 	/* in the mcaches, not in the above */
 	uint64_t flush_small[GO_SIZE_CLASSES], flush_tiny;
-	uint64_t cached_free_bytes; /* free slots of cached spans: heapLive counts them as allocated */
+	uint64_t cached_free_bytes; /* free slots of cached spans: heapLive counts them as allocated
+				     */
 	/* mstats */
 	uint64_t stacks_sys, mspan_sys, mcache_sys, buckhash_sys, gcMiscSys, other_sys;
 	uint64_t last_gc_unix, last_gc_nanotime, pause_total_ns, pause_ns[256], pause_end[256];
@@ -169,53 +211,60 @@ struct counters {
 	uint64_t lastHeapInUse;
 	uint64_t mspan_inuse, mcache_inuse;
 	/* the pacer */
-	int32_t gcPercent;      /* -1: off */
-	int64_t memoryLimit;    /* INT64_MAX: none */
-	uint64_t heapMinimum, heapLive, heapMarked, heapScan, lastHeapScan, lastStackScan, maxStackScan, globalsScan;
+	int32_t gcPercent;   /* -1: off */
+	int64_t memoryLimit; /* INT64_MAX: none */
+	uint64_t heapMinimum, heapLive, heapMarked, heapScan, lastHeapScan, lastStackScan,
+		maxStackScan, globalsScan;
 	uint64_t gcPercentHeapGoal, sweepDistMinTrigger, triggered, runway, lastHeapGoal;
 	uint64_t heapInUse, heapReleased, heapFree, totalAlloc, totalFree, mappedReady;
 	uint64_t heapGoal, trigger; /* computed as the runtime does */
-	bool limit_rules;           /* the goal above comes from the memory limit, not from GOGC */
+	bool limit_rules;	    /* the goal above comes from the memory limit, not from GOGC */
 	/* the collector */
-	uint32_t gcphase;  /* 0 off, 1 mark, 2 mark termination */
+	uint32_t gcphase; /* 0 off, 1 mark, 2 mark termination */
 	uint32_t sweepgen, cycles;
-	bool user_forced;  /* the running or last cycle was forced by runtime.GC */
-	int64_t heap0, heap1, heap2; /* heapLive at the start, end and after the mark of the last cycle */
+	bool user_forced; /* the running or last cycle was forced by runtime.GC */
+	int64_t heap0, heap1,
+		heap2; /* heapLive at the start, end and after the mark of the last cycle */
 	int64_t t_mark_start, t_mark_end, t_end; /* nanotime */
 	bool has_cpu;
 	int64_t cpu_gc_assist, cpu_gc_dedicated, cpu_gc_idle, cpu_gc_pause, cpu_gc_total;
 	int64_t cpu_scav_assist, cpu_scav_bg, cpu_scav_total, cpu_idle, cpu_user, cpu_total;
 	uint32_t limiter_last_enabled; /* GC cycle; 0 never */
-	uint64_t scav_bg, scav_eager;  /* bytes released since the start, where the release counts them */
+	uint64_t scav_bg,
+		scav_eager; /* bytes released since the start, where the release counts them */
 	/* the scheduler */
 	uint32_t gomaxprocs;
-	uint64_t goroutines, goroutines_created, threads; /* as runtime.NumGoroutine and /sched/threads count them */
+	uint64_t goroutines, goroutines_created,
+		threads; /* as runtime.NumGoroutine and /sched/threads count them */
 	uint64_t ncgocall;
 	int64_t mutex_wait;
-	int64_t nanotime; /* the target's clock when it was read (CLOCK_MONOTONIC) */
+	int64_t nanotime;	 /* the target's clock when it was read (CLOCK_MONOTONIC) */
 	uint64_t starting_stack; /* startingStackSize; 0: not read */
-	/* histograms of runtime/metrics, 162 counts each with underflow first and overflow last; NULL: not there */
+	/* histograms of runtime/metrics, 162 counts each with underflow first and overflow last;
+	 * NULL: not there */
 	uint64_t *h_sched_latency, *h_stop_gc, *h_stop_other, *h_pause_gc, *h_pause_other;
 };
 
-/** One record of the memory profile. Counts as published: what runtime.MemProfile would answer now. */
+/** One record of the memory profile. Counts as published: what runtime.MemProfile would answer now.
+ */
 struct mem_bucket {
 	uint64_t allocs, frees, alloc_bytes, free_bytes;
-	uint64_t now_allocs, now_frees; /* with all cycles in flight: exact number of sampled objects at this moment */
-	uint64_t size;                  /* of each object */
-	uint32_t stk, nstk;             /* pcs in profile.pcs */
+	uint64_t now_allocs, now_frees; /* with all cycles in flight: exact number of sampled
+					   objects at this moment */
+	uint64_t size;			/* of each object */
+	uint32_t stk, nstk;		/* pcs in profile.pcs */
 };
 
 struct profile {
-	bool enabled;      /* rate > 0 and the program links runtime.MemProfile */
-	int64_t rate;      /* MemProfileRate; 0 off */
-	uint32_t cycle;    /* NumGC that the published numbers describe */
+	bool enabled;	/* rate > 0 and the program links runtime.MemProfile */
+	int64_t rate;	/* MemProfileRate; 0 off */
+	uint32_t cycle; /* NumGC that the published numbers describe */
 	struct mem_bucket *buckets;
 	uint32_t n_buckets;
 	taddr *pcs;
 	uint64_t n_pcs;
 	int64_t inuse_space, inuse_objects; /* unsampled and summed as pprof does */
-	double error;      /* relative standard error of inuse_space; NaN without samples */
+	double error;	    /* relative standard error of inuse_space; NaN without samples */
 	bytes bucket_bytes; /* memory that the buckets themselves take */
 	uint64_t site_count;
 };
@@ -225,19 +274,20 @@ enum native_kind { NATIVE_NONE, NATIVE_GLIBC, NATIVE_UNKNOWN };
 
 /** A piece of C heap with the bytes in use of each of its OS pages. */
 struct native_range {
-	taddr start, end;     /* page-aligned outwards */
-	uint16_t *used;       /* bytes in use a page (0 … 4096); NULL: all of it */
-	uint16_t *mine;       /* bytes of each page that belong to this heap; NULL: all 4096 */
-	uint8_t what;         /* 0 main heap, 1 arena, 2 chunk of its own (mmap threshold) */
+	taddr start, end; /* page-aligned outwards */
+	uint16_t *used;	  /* bytes in use a page (0 … 4096); NULL: all of it */
+	uint16_t *mine;	  /* bytes of each page that belong to this heap; NULL: all 4096 */
+	uint8_t what;	  /* 0 main heap, 1 arena, 2 chunk of its own (mmap threshold) */
 };
 
 struct native {
 	enum native_kind kind;
-	const char *libc;     /* path or name of the allocator, "" unknown */
+	const char *libc;	     /* path or name of the allocator, "" unknown */
 	struct native_range *ranges; /* ascending, not overlapping */
 	uint32_t n_ranges;
 	uint32_t arenas;
-	bytes used, free, tcache_free, fast_free, top_free, mmapped; /* free includes the three after it, but mmapped */
+	bytes used, free, tcache_free, fast_free, top_free,
+		mmapped; /* free includes the three after it, but mmapped */
 	uint64_t chunks_used, chunks_free, mmapped_chunks;
 	struct addr_range *thread_stacks; /* pthread stacks, guard pages left out */
 	uint32_t n_thread_stacks;
@@ -254,9 +304,9 @@ struct image_range {
 
 /** The Go module that the snapshot describes and the others in the process. */
 struct go_module {
-	const char *path;       /* file it is mapped from */
+	const char *path; /* file it is mapped from */
 	const char *version;
-	taddr base;             /* load bias */
+	taddr base; /* load bias */
 	taddr text, etext;
 };
 
@@ -270,8 +320,8 @@ struct notes {
 struct read_facts {
 	int64_t at_unix_ns;
 	int64_t took_ns, stopped_ns;
-	uint32_t skew;      /* GC cycles that passed while reading */
-	int64_t drift;      /* RSS after minus before */
+	uint32_t skew; /* GC cycles that passed while reading */
+	int64_t drift; /* RSS after minus before */
 	uint32_t tries;
 	bool consistent;
 };
@@ -280,11 +330,11 @@ struct read_facts {
 enum need {
 	NEED_COUNTERS = 1,
 	NEED_SPANS = 2,
-	NEED_STACKS = 4,   /* goroutines and all stacks */
+	NEED_STACKS = 4, /* goroutines and all stacks */
 	NEED_PROFILE = 8,
 	NEED_REGIONS = 16,
 	NEED_NATIVE = 32,
-	NEED_PAGES = 64,   /* residency */
+	NEED_PAGES = 64, /* residency */
 	NEED_LEDGER = 127,
 };
 
@@ -292,10 +342,10 @@ struct snapshot {
 	struct arena mem;
 	enum { SNAPSHOT_PROCESS, SNAPSHOT_CORE, SNAPSHOT_CAPTURE } kind;
 	const struct os_facts *os;
-	const char *go_version;  /* "go1.26.8" */
+	const char *go_version; /* "go1.26.8" */
 	int go_major, go_minor, go_patch;
 	bool stripped, cgo, have_go; /* have_go false: OS facts only */
-	const char *layout_from; /* "recorded for go1.26.8", "DWARF", … */
+	const char *layout_from;     /* "recorded for go1.26.8", "DWARF", … */
 	struct read_facts read;
 	struct counters *counters;
 	struct heap heap;
@@ -309,19 +359,27 @@ struct snapshot {
 	struct native native;
 	struct image_range *images; /* ascending, not overlapping */
 	uint32_t n_images;
-	struct go_module module;  /* the main one */
+	struct go_module module; /* the main one */
 	struct go_module *others;
 	uint32_t n_others;
-	int32_t madvdontneed, harddecommit, disablethp; /* GODEBUG as the runtime holds it; -1 unknown */
-	bytes pool_bytes;         /* bytes reachable in sync.Pool, UINT64_MAX unknown */
+	int32_t madvdontneed, harddecommit,
+		disablethp; /* GODEBUG as the runtime holds it; -1 unknown */
+	bytes pool_bytes;   /* bytes reachable in sync.Pool, UINT64_MAX unknown */
 	struct notes notes;
-	/** Function, file and line of a pc of the Go program; owned by the session that built the snapshot. */
+	/** Function, file and line of a pc of the Go program; owned by the session that built the
+	 * snapshot. */
 	struct place (*place)(const struct snapshot *s, taddr pc);
 	void *place_ctx;
 };
 
 #define SPAN_BITS_UNIT 8U
-/** One bit a slot: allocated. (nelems + 7) / 8 bytes. */
+/** All slots live, all new, all dead or all holes: such a span keeps no bits. */
+static inline bool span_uniform(const struct span *s)
+{
+	return s->live == s->nelems || s->fresh == s->nelems || s->dead == s->nelems ||
+	       (s->live == 0 && s->fresh == 0 && s->dead == 0);
+}
+/** One bit a slot: allocated. (nelems + 7) / 8 bytes; only where has_bits. */
 static inline uint8_t *span_allocated(const struct heap *h, const struct span *s)
 {
 	return h->bits + (size_t)s->bits * SPAN_BITS_UNIT;

@@ -5,8 +5,9 @@
 #include "target/target.h"
 
 /**
- * The memory controller's numbers for a process, whose folder under /proc is `dir`; NULL when its cgroup
- * cannot be seen from here. Never fails: a file that is missing leaves 0, or UINT64_MAX for a limit.
+ * The memory controller's numbers for a process, whose folder under /proc is `dir`; NULL when its
+ * cgroup cannot be seen from here. Never fails: a file that is missing leaves 0, or UINT64_MAX for
+ * a limit.
  */
 struct cgroup_facts *cgroup_read(const struct live_options *o, int dir, int pid, struct arena *a);
 

@@ -7,8 +7,8 @@
 struct freeze;
 
 /**
- * Stops every thread. `task` is its open task folder. On an error nothing is left stopped. The process
- * runs again after freeze_end, and also when this program dies in any way.
+ * Stops every thread. `task` is its open task folder. On an error nothing is left stopped. The
+ * process runs again after freeze_end, and also when this program dies in any way.
  */
 bool freeze_start(int pid, int task, struct freeze **ret, struct err *err);
 /** Lets it run and frees; returns how long its first thread stood still, in ns. f may be NULL. */

@@ -5,7 +5,7 @@
 #include "target/osfacts.h"
 
 #define MAPS_TEXT_MAX ((size_t)64 << 20)
-#define MAPS_MAX 1000000U
+#define MAPS_MAX      1000000U
 
 enum fs_kind { FS_TMPFS, FS_HUGETLBFS };
 
@@ -14,7 +14,8 @@ struct fs_table {
 	VEC(struct fs_row {
 		uint32_t dev;
 		enum fs_kind kind;
-	}) rows;
+	})
+	rows;
 	uint32_t shm_dev; /* of memfd, SysV and shared anonymous memory; UINT32_MAX: not known */
 };
 
@@ -22,9 +23,9 @@ struct fs_table {
 void fs_table_parse(char *mountinfo, struct arena *a, struct fs_table *ret);
 
 /**
- * Parses maps; text[n] must be NUL. The result is ascending and free of overlaps whatever the text says: the kernel itself
- * repeats a piece when mappings change while it writes. ERR_FORMAT names the line, ERR_LIMIT beyond
- * MAPS_MAX. fs may be NULL.
+ * Parses maps; text[n] must be NUL. The result is ascending and free of overlaps whatever the text
+ * says: the kernel itself repeats a piece when mappings change while it writes. ERR_FORMAT names
+ * the line, ERR_LIMIT beyond MAPS_MAX. fs may be NULL.
  */
 bool maps_parse(const char *text, size_t n, const struct fs_table *fs, struct arena *a,
 		struct mapping **ret, uint32_t *ret_n, struct err *err);

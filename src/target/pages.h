@@ -8,8 +8,8 @@
 #include "base/arena.h"
 
 #define PAGES_CHUNK_SHIFT 22
-#define PAGES_PER_CHUNK (1U << (PAGES_CHUNK_SHIFT - OS_PAGE_SHIFT)) /* 1024 */
-#define PAGES_WORDS (PAGES_PER_CHUNK / 64)
+#define PAGES_PER_CHUNK	  (1U << (PAGES_CHUNK_SHIFT - OS_PAGE_SHIFT)) /* 1024 */
+#define PAGES_WORDS	  (PAGES_PER_CHUNK / 64)
 
 enum page_bit { PAGE_RESIDENT, PAGE_SWAPPED, PAGE_HUGE, PAGE_BITS };
 
@@ -19,10 +19,11 @@ struct page_chunk {
 	uint32_t swapped;
 };
 
-/** Chunks in address order. Built by pages_set in any order of addresses, then sealed by pages_close. */
+/** Chunks in address order. Built by pages_set in any order of addresses, then sealed by
+ * pages_close. */
 struct pages {
 	struct arena *mem;
-	uint64_t *key;             /* address >> PAGES_CHUNK_SHIFT, ascending once closed */
+	uint64_t *key;		   /* address >> PAGES_CHUNK_SHIFT, ascending once closed */
 	struct page_chunk **chunk; /* chunk[i] covers key[i] */
 	uint32_t n, cap;
 	bytes resident, swapped, huge; /* totals, set by pages_close */
@@ -39,7 +40,8 @@ uint32_t pages_find(const struct pages *p, taddr at);
 bool pages_is(const struct pages *p, taddr at, enum page_bit bit);
 /** Bytes (not whole pages) of [from, to) that lie on pages with this bit. */
 bytes pages_in(const struct pages *p, taddr from, taddr to, enum page_bit bit);
-/** First address >= from and < to on a page with (want) or without (!want) the bit; `to` when there is none. */
+/** First address >= from and < to on a page with (want) or without (!want) the bit; `to` when there
+ * is none. */
 taddr pages_next(const struct pages *p, taddr from, taddr to, enum page_bit bit, bool want);
 
 #endif

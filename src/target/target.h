@@ -16,8 +16,9 @@ enum target_kind { TARGET_PROCESS, TARGET_CORE, TARGET_CAPTURE };
 struct target_stats {
 	uint64_t reads, bytes_read;
 	uint64_t swapped_reads; /* reads that had to touch a swapped page */
-	uint64_t zero_fills;    /* bytes of never-touched anonymous pages answered with zeros, without a read */
-	uint64_t file_bytes;    /* bytes of absent file pages read from the file on disk */
+	uint64_t zero_fills; /* bytes of never-touched anonymous pages answered with zeros, without
+				a read */
+	uint64_t file_bytes; /* bytes of absent file pages read from the file on disk */
 };
 
 struct target_ops {
@@ -30,11 +31,13 @@ struct target_ops {
 	bool (*scan)(struct target *t, struct arena *a, struct err *err);
 	/** Many reads in few calls; NULL: each span is read on its own. */
 	void (*read_many)(struct target *t, struct mem_span *s, size_t n);
-	/** Opens the file behind a mapping for reading (the binary as it is mapped, even when deleted); -1 and *err when it can't be had. */
+	/** Opens the file behind a mapping for reading (the binary as it is mapped, even when
+	 * deleted); -1 and *err when it can't be had. */
 	int (*open_file)(struct target *t, const struct mapping *m, struct err *err);
 	/** Lets a frozen process run again and sets stopped_ns; NULL: it never froze anything. */
 	void (*thaw)(struct target *t);
-	/** A second handle for reading in another thread, NULL: not to be had. It borrows t, and is closed first. */
+	/** A second handle for reading in another thread, NULL: not to be had. It borrows t, and is
+	 * closed first. */
 	struct target *(*twin)(struct target *t);
 	void (*close)(struct target *t);
 };
@@ -42,35 +45,46 @@ struct target_ops {
 struct target {
 	const struct target_ops *ops;
 	enum target_kind kind;
-	struct os_facts *os;     /* set by target_facts; owned by the arena given there */
+	struct os_facts *os; /* set by target_facts; owned by the arena given there */
 	struct target_stats stats;
-	int64_t stopped_ns;      /* how long --freeze held it: set by target_thaw; 0 before, and without it */
+	int64_t stopped_ns; /* how long --freeze held it: set by target_thaw; 0 before, and without
+			       it */
 	void *impl;
 };
 
 /** What may be asked of the live reader. */
 struct live_options {
-	const char *proc;      /* NULL: "/proc"; another root in tests, or a host's /proc in a container */
-	const char *cgroupfs;  /* NULL: where /proc/self/mountinfo says, else "/sys/fs/cgroup" */
-	const char *sys;       /* NULL: "/sys"; of another proc root none */
-	bool freeze;           /* stop all threads with ptrace from target_facts to target_thaw or target_close */
-	bool pss;              /* also walk for PSS and LazyFree */
+	const char
+		*proc; /* NULL: "/proc"; another root in tests, or a host's /proc in a container */
+	const char *cgroupfs; /* NULL: where /proc/self/mountinfo says, else "/sys/fs/cgroup" */
+	const char *sys;      /* NULL: "/sys"; of another proc root none */
+	bool freeze;	      /* stop all threads with ptrace from target_facts to target_thaw or
+				 target_close */
+	bool pss;	      /* also walk for PSS and LazyFree */
 	enum residency_source source; /* RESIDENCY_NONE: the best there is */
 };
 
 /**
  * Opens a running process. Errors: ERR_GONE, ERR_PERM (says which capability or setting would do),
- * ERR_NOT_GO (a kernel thread), ERR_OS. The options and their strings are copied. Reading is for one
- * thread at a time. target_facts may be called again; t->os is then replaced, and the arena that the
- * old facts live in may be freed. An error of target_facts or target_scan leaves the target usable.
+ * ERR_NOT_GO (a kernel thread), ERR_OS. The options and their strings are copied. Reading is for
+ * one thread at a time. target_facts may be called again; t->os is then replaced, and the arena
+ * that the old facts live in may be freed. An error of target_facts or target_scan leaves the
+ * target usable.
  */
 bool live_open(int pid, const struct live_options *o, struct target **ret, struct err *err);
 
-static inline bool target_facts(struct target *t, struct arena *a, struct err *err) { return t->ops->facts(t, a, err); }
-static inline bool target_scan(struct target *t, struct arena *a, struct err *err) { return t->ops->scan(t, a, err); }
+static inline bool target_facts(struct target *t, struct arena *a, struct err *err)
+{
+	return t->ops->facts(t, a, err);
+}
+static inline bool target_scan(struct target *t, struct arena *a, struct err *err)
+{
+	return t->ops->scan(t, a, err);
+}
 /** Ends --freeze early, so that stopped_ns can be reported; harmless without it. */
 void target_thaw(struct target *t);
-/** A handle that another thread may read through while this one reads through t; NULL when there is no such thing. */
+/** A handle that another thread may read through while this one reads through t; NULL when there is
+ * no such thing. */
 static inline struct target *target_twin(struct target *t)
 {
 	return t->ops->twin ? t->ops->twin(t) : NULL;
@@ -78,7 +92,8 @@ static inline struct target *target_twin(struct target *t)
 /** Closes and frees; t may be NULL. A frozen process runs again. */
 void target_close(struct target *t);
 
-/** Raw read, short when the rest faulted. Never makes a page of the target resident, but for swapped ones. */
+/** Raw read, short when the rest faulted. Never makes a page of the target resident, but for
+ * swapped ones. */
 size_t target_read(struct target *t, taddr at, void *dst, size_t n);
 /** Reads all n bytes or fails with ERR_FAULT. */
 bool mem_read(struct target *t, taddr at, void *dst, size_t n, struct err *err);
@@ -90,7 +105,8 @@ bool mem_uint(struct target *t, taddr at, unsigned width, uint64_t *ret, struct 
  * A string of n bytes, or with n = MEM_NUL a NUL-terminated one, into the arena, NUL-terminated.
  * ERR_LIMIT when it is longer than `max` bytes, ERR_FAULT when not all of it can be read.
  */
-bool mem_string(struct target *t, taddr at, size_t n, size_t max, struct arena *a, char **ret, struct err *err);
+bool mem_string(struct target *t, taddr at, size_t n, size_t max, struct arena *a, char **ret,
+		struct err *err);
 
 /** One read of a batch: `got` tells how much of it came. */
 struct mem_span {
@@ -112,8 +128,11 @@ struct process_row {
 	bool readable; /* we may read its memory */
 };
 /** Every process under o->proc that has an executable, in PID order. */
-bool process_list(const struct live_options *o, struct arena *a, struct process_row **ret, uint32_t *ret_n, struct err *err);
-/** PIDs of a cgroup and everything below it, given as /proc/PID/cgroup names it or as a folder under cgroupfs. */
-bool cgroup_pids(const struct live_options *o, const char *path, struct arena *a, int **ret, uint32_t *ret_n, struct err *err);
+bool process_list(const struct live_options *o, struct arena *a, struct process_row **ret,
+		  uint32_t *ret_n, struct err *err);
+/** PIDs of a cgroup and everything below it, given as /proc/PID/cgroup names it or as a folder
+ * under cgroupfs. */
+bool cgroup_pids(const struct live_options *o, const char *path, struct arena *a, int **ret,
+		 uint32_t *ret_n, struct err *err);
 
 #endif

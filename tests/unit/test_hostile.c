@@ -1,8 +1,10 @@
 /*
- * A running program whose memory lies. A real Go process is read through a target that faults the n-th read, for
- * every n, or that changes bytes of what it answers. Whatever comes: a balanced ledger or one clear error, no crash
- * (under ASan and UBSan), no hang, no more memory than the arenas' limits.
+ * A running program whose memory lies. A real Go process is read through a target that faults the
+ * n-th read, for every n, or that changes bytes of what it answers. Whatever comes: a balanced
+ * ledger or one clear error, no crash (under ASan and UBSan), no hang, no more memory than the
+ * arenas' limits.
  */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,7 +17,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #include "goruntime/goruntime.h"
 #include "ledger/ledger.h"
@@ -31,7 +32,9 @@ static char *demo_binary(const char *name)
 {
 	char cmd[1024];
 	static char path[512];
-	snprintf(cmd, sizeof cmd, "cd %s/live && python3 -c 'import demos; print(demos.build(\"%s\"))'", getenv("WHYRSS_TESTS"), name);
+	snprintf(cmd, sizeof cmd,
+		 "cd %s/live && python3 -c 'import demos; print(demos.build(\"%s\"))'",
+		 getenv("WHYRSS_TESTS"), name);
 	FILE *f = popen(cmd, "r");
 	assert_non_null(f);
 	assert_non_null(fgets(path, sizeof path, f));
@@ -97,9 +100,17 @@ static size_t liar_read(struct target *t, taddr at, void *dst, size_t n)
 		return 0;
 	size_t got = liar.real->read(t, at, dst, n);
 	if (liar.lie_every != 0 && got >= 8 && liar.reads % liar.lie_every == 0) {
-		static const uint64_t words[] = {0, 1, UINT64_MAX, (uint64_t)1 << 60, 0x7fffffffffffffff, 0xc000000000, 0x1000, 8191};
+		static const uint64_t words[] = {0,
+						 1,
+						 UINT64_MAX,
+						 (uint64_t)1 << 60,
+						 0x7fffffffffffffff,
+						 0xc000000000,
+						 0x1000,
+						 8191};
 		for (int k = 0; k < 3; k++) {
-			uint64_t off = next_random() % (got / 8) * 8, w = words[next_random() % ARRAY_LEN(words)];
+			uint64_t off = next_random() % (got / 8) * 8,
+				 w = words[next_random() % ARRAY_LEN(words)];
 			if (next_random() % 4 == 0)
 				w = next_random() >> (next_random() % 64);
 			memcpy((char *)dst + off, &w, 8);
@@ -108,7 +119,8 @@ static size_t liar_read(struct target *t, taddr at, void *dst, size_t n)
 	return got;
 }
 
-/** One snapshot and ledger through the liar; true when it was answered. Checks the sums of every answer. */
+/** One snapshot and ledger through the liar; true when it was answered. Checks the sums of every
+ * answer. */
 static bool ask(struct target *t, struct go_session *g)
 {
 	struct snapshot s = {0};
@@ -182,7 +194,8 @@ static void test_nth_read_faults(void **state)
 	}
 	/* most faults cost a note, not the answer */
 	assert_true(answered > n / 2);
-	print_message("%llu reads, %llu faults answered\n", (unsigned long long)n, (unsigned long long)answered);
+	print_message("%llu reads, %llu faults answered\n", (unsigned long long)n,
+		      (unsigned long long)answered);
 	close_session(&e);
 }
 
@@ -218,7 +231,8 @@ static void test_lies(void **state)
 		answered += ask(e.t, e.g);
 		worst = MAX(worst, seconds() - began);
 	}
-	print_message("%d rounds of lies, %llu answered, the slowest took %.2f s\n", rounds, (unsigned long long)answered, worst);
+	print_message("%d rounds of lies, %llu answered, the slowest took %.2f s\n", rounds,
+		      (unsigned long long)answered, worst);
 	assert_true(worst < 20);
 	liar.lie_every = 0;
 	assert_true(ask(e.t, e.g)); /* the session survives */

@@ -1,11 +1,12 @@
-/* Who gets which page: small hand-made processes, with what the machines of the tests do not have (swap, named mappings). */
+/* Who gets which page: small hand-made processes, with what the machines of the tests do not have
+ * (swap, named mappings). */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/unit.h"
 #include "ledger/ledger.h"
@@ -50,8 +51,12 @@ static int setup(void **state)
 	w->s.madvdontneed = w->s.harddecommit = w->s.disablethp = -1;
 	w->chunk.key = HEAP >> 22;
 	w->chunks[0] = &w->chunk;
-	w->s.heap = (struct heap){.spans = w->spans, .bits = w->bits, .chunks = w->chunks, .n_chunks = 1, .in_use = &w->in_use,
-		.n_in_use = 1};
+	w->s.heap = (struct heap){.spans = w->spans,
+				  .bits = w->bits,
+				  .chunks = w->chunks,
+				  .n_chunks = 1,
+				  .in_use = &w->in_use,
+				  .n_in_use = 1};
 	w->in_use = (struct addr_range){HEAP, HEAP + (4 << 20)};
 	*state = w;
 	return 0;
@@ -66,12 +71,17 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void add_map(struct world *w, taddr start, bytes len, uint32_t flags, const char *path, uint32_t resident_pages)
+static void add_map(struct world *w, taddr start, bytes len, uint32_t flags, const char *path,
+		    uint32_t resident_pages)
 {
-	w->maps[w->os.n_maps++] = (struct mapping){.start = start, .end = start + len, .flags = flags, .path = path,
-		.inode = flags & (MAP_FILE | MAP_SHMEM) ? 7 : 0};
+	w->maps[w->os.n_maps++] = (struct mapping){.start = start,
+						   .end = start + len,
+						   .flags = flags,
+						   .path = path,
+						   .inode = flags & (MAP_FILE | MAP_SHMEM) ? 7 : 0};
 	if (resident_pages > 0)
-		assert_true(pages_set(&w->os.pages, start, start + (bytes)resident_pages * OS_PAGE, PAGE_RESIDENT, NULL));
+		assert_true(pages_set(&w->os.pages, start, start + (bytes)resident_pages * OS_PAGE,
+				      PAGE_RESIDENT, NULL));
 }
 
 static void build(struct world *w)
@@ -99,7 +109,9 @@ static void test_mappings_by_kind(void **state)
 	struct world *w = *state;
 	const uint32_t rw = MAP_READ | MAP_WRITE;
 	struct image_range images[] = {
-		{0x400000, 0x402000, IMAGE_TEXT}, {0x402000, 0x404000, IMAGE_RODATA}, {0x404000, 0x408000, IMAGE_DATA},
+		{0x400000, 0x402000, IMAGE_TEXT},
+		{0x402000, 0x404000, IMAGE_RODATA},
+		{0x404000, 0x408000, IMAGE_DATA},
 		{0x7f0000000000, 0x7f0000004000, IMAGE_LIB},
 	};
 	w->s.images = images;
@@ -129,21 +141,37 @@ static void test_mappings_by_kind(void **state)
 	expect(w, LINE_SHM, 7);
 	expect(w, LINE_STACK_OS, 8);
 	expect(w, LINE_KERNEL, 1);
-	/* the kernel says that these are Go's, and no structure of the runtime has them: nobody's, and said so */
+	/* the kernel says that these are Go's, and no structure of the runtime has them: nobody's,
+	 * and said so */
 	expect(w, LINE_UNEXPLAINED, 7);
 }
 
-/* A span of 16 slots of 512 bytes: live, new and free by turns; the second page is swapped, the third absent. */
+/* A span of 16 slots of 512 bytes: live, new and free by turns; the second page is swapped, the
+ * third absent. */
 static void test_slots_of_a_span_that_is_partly_there(void **state)
 {
 	struct world *w = *state;
 	add_map(w, HEAP, 4 << 20, MAP_READ | MAP_WRITE, "", 0);
 	assert_true(pages_set(&w->os.pages, HEAP, HEAP + OS_PAGE, PAGE_RESIDENT, NULL));
-	assert_true(pages_set(&w->os.pages, HEAP + OS_PAGE, HEAP + 2 * OS_PAGE, PAGE_SWAPPED, NULL));
+	assert_true(
+		pages_set(&w->os.pages, HEAP + OS_PAGE, HEAP + 2 * OS_PAGE, PAGE_SWAPPED, NULL));
 	w->s.heap.n_spans = 2;
-	w->spans[0] = (struct span){.start = HEAP, .npages = 1, .state = SPAN_HEAP, .spanclass = 26 << 1, .elemsize = 512, .nelems = 15,
-		.live = 5, .fresh = 5, .bits = 0};
-	w->spans[1] = (struct span){.start = HEAP + 8192, .npages = 1, .state = SPAN_HEAP, .spanclass = 0, .nelems = 1, .live = 1, .bits = 1};
+	w->spans[0] = (struct span){.start = HEAP,
+				    .npages = 1,
+				    .state = SPAN_HEAP,
+				    .spanclass = 26 << 1,
+				    .elemsize = 512,
+				    .nelems = 15,
+				    .live = 5,
+				    .fresh = 5,
+				    .bits = 0,
+				    .has_bits = true};
+	w->spans[1] = (struct span){.start = HEAP + 8192,
+				    .npages = 1,
+				    .state = SPAN_HEAP,
+				    .spanclass = 0,
+				    .nelems = 1,
+				    .live = 1};
 	w->chunk.span[0] = 1;
 	w->chunk.span[1] = 2;
 	for (int i = 0; i < 15; i++) {
@@ -152,9 +180,9 @@ static void test_slots_of_a_span_that_is_partly_there(void **state)
 		if (i % 3 == 0)
 			w->bits[2 + i / 8] |= (uint8_t)(1 << i % 8);
 	}
-	w->bits[8] = w->bits[9] = 1;
 	build(w);
-	/* slots 0–7 lie on the resident page, 8–14 and the tail on the swapped one, the large object nowhere */
+	/* slots 0–7 lie on the resident page, 8–14 and the tail on the swapped one, the large
+	 * object nowhere */
 	assert_int_equal(w->l.line[LINE_HEAP_LIVE].resident, 3 * 512);
 	assert_int_equal(w->l.line[LINE_HEAP_NEW].resident, 3 * 512);
 	assert_int_equal(w->l.line[LINE_HEAP_SLOTS].resident, 2 * 512);
@@ -170,12 +198,23 @@ static void test_stacks(void **state)
 	struct world *w = *state;
 	add_map(w, HEAP, 4 << 20, MAP_READ | MAP_WRITE, "", 8);
 	w->s.heap.n_spans = 1;
-	w->spans[0] = (struct span){.start = HEAP, .npages = 4, .state = SPAN_STACK, .elemsize = 8192};
+	w->spans[0] =
+		(struct span){.start = HEAP, .npages = 4, .state = SPAN_STACK, .elemsize = 8192};
 	for (int i = 0; i < 4; i++)
 		w->chunk.span[i] = 1;
 	struct stack stacks[] = {
-		{.lo = HEAP, .hi = HEAP + 8192, .sp = HEAP + 6144, .g = 0, .use = STACK_GOROUTINE, .in_heap = true},
-		{.lo = HEAP + 8192, .hi = HEAP + 16384, .sp = HEAP + 8192, .g = UINT32_MAX, .use = STACK_OS, .in_heap = true},
+		{.lo = HEAP,
+		 .hi = HEAP + 8192,
+		 .sp = HEAP + 6144,
+		 .g = 0,
+		 .use = STACK_GOROUTINE,
+		 .in_heap = true},
+		{.lo = HEAP + 8192,
+		 .hi = HEAP + 16384,
+		 .sp = HEAP + 8192,
+		 .g = UINT32_MAX,
+		 .use = STACK_OS,
+		 .in_heap = true},
 	};
 	w->s.stacks = stacks;
 	w->s.n_stacks = 2;
@@ -192,12 +231,14 @@ static void test_native_pages_and_nested_regions(void **state)
 	struct world *w = *state;
 	const taddr at = 0x7e0000000000;
 	uint16_t used[] = {100, 4096, 0}, mine[] = {1000, 4096, 4096};
-	struct native_range range = {.start = at, .end = at + 3 * OS_PAGE, .used = used, .mine = mine};
+	struct native_range range = {
+		.start = at, .end = at + 3 * OS_PAGE, .used = used, .mine = mine};
 	struct region regions[] = {
 		{at + 0x10000, at + 0x10000 + 160, REGION_MSPAN, RD_MSPANS},
 		{at + 0x10000, at + 0x10000 + (256 << 10), REGION_OTHER, RD_PERSISTENT},
 	};
-	w->s.native = (struct native){.kind = NATIVE_GLIBC, .libc = "", .ranges = &range, .n_ranges = 1};
+	w->s.native =
+		(struct native){.kind = NATIVE_GLIBC, .libc = "", .ranges = &range, .n_ranges = 1};
 	w->s.regions = regions;
 	w->s.n_regions = 2;
 	add_map(w, at, 3 * OS_PAGE, MAP_READ | MAP_WRITE, "", 3);
@@ -222,9 +263,21 @@ static void test_pages_without_a_mapping_are_unexplained(void **state)
 static void test_container_adds_up(void **state)
 {
 	struct world *w = *state;
-	struct cgroup_facts c = {.path = "/x", .version = 2, .current = 900 * MIB, .working_set = 700 * MIB, .limit = GIB, .limit_current = 900 * MIB,
-		.high = UINT64_MAX, .swap_limit = UINT64_MAX, .anon = 300 * MIB, .file = 400 * MIB, .mapped_file = 50 * MIB, .kernel = 80 * MIB,
-		.inactive_file = 200 * MIB, .processes = 2, .others_rss = 100 * MIB};
+	struct cgroup_facts c = {.path = "/x",
+				 .version = 2,
+				 .current = 900 * MIB,
+				 .working_set = 700 * MIB,
+				 .limit = GIB,
+				 .limit_current = 900 * MIB,
+				 .high = UINT64_MAX,
+				 .swap_limit = UINT64_MAX,
+				 .anon = 300 * MIB,
+				 .file = 400 * MIB,
+				 .mapped_file = 50 * MIB,
+				 .kernel = 80 * MIB,
+				 .inactive_file = 200 * MIB,
+				 .processes = 2,
+				 .others_rss = 100 * MIB};
 	w->os.cgroup = &c;
 	add_map(w, 0x7e0000000000, 4 << 20, MAP_READ | MAP_WRITE, "", 1024);
 	build(w);
