@@ -55,6 +55,8 @@ static void profile_sum(struct profile *p)
 		if (count <= 0 || size <= 0 || size > (int64_t)1 << 46)
 			continue;
 		double avg = (double)size / (double)count, scale = sample_scale(avg, p->rate);
+		if ((double)size * scale > (double)((int64_t)1 << 46)) /* a garbage rate */
+			continue;
 		p->inuse_objects += (int64_t)((double)count * scale);
 		p->inuse_space += (int64_t)((double)size * scale);
 		/* each object was sampled with probability 1/scale: a binomial estimate */

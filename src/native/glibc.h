@@ -170,6 +170,8 @@ bytes zone_unuse(struct walk *w, taddr at, bytes n);
 struct zone *zone_find(struct walk *w, taddr at);
 /** Follows headers from `at`; the end of the main-arena memory that starts there, 0 when it is none. */
 taddr extent_end(struct walk *w, taddr at, taddr limit);
+/** Whether part of [at, at + n) is known to be swapped: reading it would bring it back. */
+bool is_asleep(const struct walk *w, taddr at, size_t n);
 /** Reads n bytes, but not from pages that are known to be swapped. */
 bool read_awake(struct walk *w, taddr at, void *dst, size_t n);
 

@@ -148,7 +148,7 @@ static void lists_step(struct lists *q, struct mem_span *span, uint64_t (*got)[4
 			(struct entry){l.at - 16, size, got[i][3], l.look};
 		l.at = unmangle(w, l.at, got[i][2]);
 		if (--l.left == 0 || l.at == 0 || l.at % CHUNK_ALIGN || !zone_find(w, l.at) ||
-		    (w->residency && pages_is(&w->os->pages, l.at - 16, PAGE_SWAPPED)))
+		    is_asleep(w, l.at - 16, 32))
 			continue;
 		q->lists.v[n++] = l;
 	}
@@ -244,7 +244,7 @@ static void tcaches_walk(struct walk *w)
 		for (uint32_t k = 0; k < look->bins; k++) {
 			taddr at = w->tcache_data.v[look->data + k];
 
-			if (at && q.lists.n < ENTRIES_MAX)
+			if (at && q.lists.n < ENTRIES_MAX && !is_asleep(w, at - 16, 32))
 				*VEC_PUSH(w->scratch, &q.lists) =
 					(struct list){i, k, w->tcache_data.v[look->data + look->bins + k], at};
 		}

@@ -19,14 +19,15 @@
 /* Headers that must chain before a place counts as a chunk boundary. */
 #define CHAIN_MIN 8U
 
+bool is_asleep(const struct walk *w, taddr at, size_t n)
+{
+	return w->residency &&
+	       pages_next(&w->os->pages, round_down(at, OS_PAGE), at + n, PAGE_SWAPPED, true) < at + n;
+}
+
 bool read_awake(struct walk *w, taddr at, void *dst, size_t n)
 {
-	if (n == 0 || at + n < at)
-		return false;
-	if (w->residency &&
-	    pages_next(&w->os->pages, round_down(at, OS_PAGE), at + n, PAGE_SWAPPED, true) < at + n)
-		return false;
-	return target_read(w->t, at, dst, n) == n;
+	return n && at + n > at && !is_asleep(w, at, n) && target_read(w->t, at, dst, n) == n;
 }
 
 /* Reads ahead from `at`; a window that was read through grows, one that was jumped far out of shrinks. */

@@ -12,7 +12,8 @@
  *   n  brk is blocked: the main arena maps its memory (main, first)
  *   m  realloc of a large block moves it (mremap)          e  short-lived threads that leave arenas and stacks
  *   c  640-byte blocks with the look of a tcache           F  300,000 fast chunks in one bin (main)
- *   u  a thread that lives on a stack from malloc (main)
+ *   u  a thread that lives on a stack from malloc (main)   v  madvise splits mappings inside of chunks
+ *   G  2.2 million fast chunks (main): more than whyrss remembers
  *
  * FILE gets lines "name value", then "block ADDRESS USABLE" for each block in use, then "end".
  */
@@ -160,6 +161,17 @@ static void op_run(struct thread *t, char op)
 			keep(t, filled(200));
 		thin(t, first, 5);
 		break;
+	case 'v': {
+		char *big = filled(9u << 20), *small = filled(100000);
+
+		if (!big || !small ||
+		    madvise((void *)(((uintptr_t)big + (1u << 20)) & ~(uintptr_t)4095), 4096, MADV_DONTFORK) ||
+		    madvise((void *)(((uintptr_t)small + 50000) & ~(uintptr_t)4095), 8192, MADV_DONTFORK))
+			atomic_store(&failed, 1);
+		keep(t, big);
+		keep(t, small);
+		break;
+	}
 	case 'e': {
 		pthread_t id[8];
 
@@ -218,6 +230,22 @@ static void op_main(struct thread *t, char op)
 		for (unsigned i = 0; i < 300000; i++)
 			keep(t, filled(56));
 		thin(t, first, 1);
+	} else if (op == 'G') {
+		void **chain = NULL, **next;
+
+		for (unsigned i = 0; i < 2200000; i++) {
+			next = malloc(24);
+			if (!next) {
+				atomic_store(&failed, 1);
+				break;
+			}
+			*next = chain;
+			chain = next;
+		}
+		for (; chain; chain = next) {
+			next = *chain;
+			free(chain);
+		}
 	} else if (op == 'u') {
 		pthread_attr_t attr;
 		pthread_t id;
@@ -297,7 +325,7 @@ int main(int argc, char **argv)
 			return 1;
 	for (const char *op = ops; *op; op++) {
 		op_run(&threads[n], *op);
-		if (strchr("hFtu", *op))
+		if (strchr("hFtuG", *op))
 			op_main(&threads[n], *op);
 	}
 	pthread_barrier_wait(&done);

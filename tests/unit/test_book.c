@@ -1,11 +1,12 @@
 /* The page accounts against a byte-by-byte reference, with random pages and random claims. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "ledger/book.h"
 

@@ -4,7 +4,6 @@
  * ledger or one clear error, no crash (under ASan and UBSan), no hang, no more memory than the
  * arenas' limits.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,6 +16,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "goruntime/goruntime.h"
 #include "ledger/ledger.h"

@@ -1,12 +1,13 @@
 /* Who gets which page: small hand-made processes, with what the machines of the tests do not have
  * (swap, named mappings). */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/unit.h"
 #include "ledger/ledger.h"

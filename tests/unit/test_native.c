@@ -360,6 +360,7 @@ static void same_as_malloc_info(void **state)
 		"0 0 f 1",     "0 0 s 2",	"3 0 sfl 3",   "2 1 sfa 4",  "4 2 sflarme 5", "2 0 b 6",  "0 0 h 7",
 		"0 0 n 8",     "1 0 nsfla 9",	"2 0 t 10",    "2 0 slt 11", "0 0 F 12",      "1 0 sc 13", "8 0 sfe 14",
 		"3 0 aramlr 15", "2 0 hsf 16",	"1 0 ulu 17",
+		"2 0 slv 18",
 	};
 
 	(void)state;
@@ -385,12 +386,36 @@ static void same_with_tunables(void **state)
 		"glibc.malloc.mxfast=160",	     "glibc.malloc.perturb=165",
 		"glibc.malloc.mmap_threshold=20000", "glibc.malloc.mmap_max=0",
 		"glibc.malloc.top_pad=1000000",	     "glibc.malloc.arena_max=1",
-		"glibc.malloc.hugetlb=1",
+		"glibc.malloc.hugetlb=1",	     "glibc.malloc.hugetlb=2",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(tunables); i++)
 		compare("patterns", "3 0 sflr 20", tunables[i]);
+}
+
+/* More fast chunks than are remembered: they are told by their looks, and a note says so. */
+static void tells_many_fast_chunks(void **state)
+{
+	struct program p;
+	struct said s;
+	struct reading r;
+
+	(void)state;
+	program_start(&p, "patterns", "1 0 G 1", NULL);
+	said_read(&p, &s);
+	reading_open(&r, p.pid);
+	reading_run(&r);
+	check_sound(&r);
+	print_message("2.2 million fast chunks: %.0f ms\n", r.took * 1e3);
+	assert_int_equal(r.n.used + r.n.free, s.arena);
+	assert_in_range(r.n.free, s.fordblks, s.fordblks + 8192);
+	/* 2.43 has no fast bins. */
+	assert_int_equal(r.s.notes.n, s.fsmblks > 0);
+	assert_true(r.n.fast_free >= s.fsmblks && r.n.fast_free <= s.fsmblks + 4096);
+	reading_close(&r);
+	program_stop(&p);
+	free(s.block);
 }
 
 /* ---- A program that never rests ---- */
@@ -440,7 +465,7 @@ struct fake {
 	struct os_facts os;
 	enum lie lie;
 	uint64_t seed;
-	uint64_t reads;
+	uint64_t reads, swapped_reads;
 	uint8_t **copy; /* of each mapping, NULL: not readable */
 	bool true_libc; /* libc's own data, and the first page of each arena, are the copy all the same */
 };
@@ -498,6 +523,7 @@ static size_t fake_read(struct target *t, taddr at, void *dst, size_t n)
 
 		if (!from)
 			return 0;
+		f->swapped_reads += pages_next(&f->os.pages, round_down(at, OS_PAGE), at + n, PAGE_SWAPPED, true) < at + n;
 		memcpy(to, from + (at - m->start), n);
 		return n;
 	}
@@ -567,6 +593,100 @@ static void lies_end_quickly(void **state)
 	}
 }
 
+/* Copies what a process has in writable memory, so that reading it again gives the same. */
+static void fake_copy(struct fake *f, struct reading *real)
+{
+	f->os = *real->t->os;
+	f->t = (struct target){.ops = &FAKE_OPS, .os = &f->os, .impl = f};
+	f->copy = calloc(f->os.n_maps, sizeof(*f->copy));
+	for (uint32_t i = 0; i < f->os.n_maps; i++) {
+		const struct mapping *m = &f->os.maps[i];
+
+		if (!(m->flags & MAP_WRITE) || m->end - m->start > (256u << 20))
+			continue;
+		f->copy[i] = calloc(1, m->end - m->start);
+		for (taddr at = m->start; at < m->end; at += OS_PAGE)
+			(void)!target_read(real->t, at, f->copy[i] + (at - m->start), OS_PAGE);
+	}
+}
+
+static void fake_free(struct fake *f)
+{
+	for (uint32_t i = 0; i < f->os.n_maps; i++)
+		free(f->copy[i]);
+	free(f->copy);
+}
+
+/* A heap of which a part is swapped out: that part is not read, counts as used, and a note says so. */
+static void leaves_swapped_pages_alone(void **state)
+{
+	struct program p;
+	struct said s;
+	struct reading real, r = {0};
+	struct fake f = {.lie = LIE_COPY};
+	const struct pages *was;
+	struct arena mem;
+	taddr lo = 0, hi = 0;
+
+	(void)state;
+	program_start(&p, "patterns", "0 0 ss 1", NULL);
+	said_read(&p, &s);
+	reading_open(&real, p.pid);
+	reading_run(&real);
+	fake_copy(&f, &real);
+	program_stop(&p);
+	arena_init(&mem, 0);
+	arena_init(&r.out, 0);
+	arena_init(&r.s.mem, 0);
+	was = &real.t->os->pages;
+	pages_init(&f.os.pages, &mem);
+	for (uint32_t i = 0; i < f.os.n_maps; i++) {
+		const struct mapping *m = &f.os.maps[i];
+
+		if (strcmp(m->path, "[heap]") == 0) {
+			lo = m->start + (1u << 20);
+			hi = lo + (1u << 20);
+			assert_true(hi < m->end);
+		}
+		for (taddr at = m->start; at < m->end; at += OS_PAGE)
+			if (pages_is(was, at, PAGE_RESIDENT))
+				assert_true(pages_set(&f.os.pages, at, at + OS_PAGE, at >= lo && at < hi ? PAGE_SWAPPED : PAGE_RESIDENT, NULL));
+	}
+	pages_close(&f.os.pages);
+	r.t = &f.t;
+	reading_run(&r);
+	check_sound(&r);
+	print_notes(&r);
+	assert_int_equal(r.n.kind, NATIVE_GLIBC);
+	assert_int_equal(f.swapped_reads, 0);
+	assert_int_equal(r.s.notes.n, 1);
+	assert_non_null(strstr(r.s.notes.v[0], "swapped"));
+	assert_int_equal(r.n.used + r.n.free, real.n.used + real.n.free);
+	assert_true(r.n.used > real.n.used && r.n.used < real.n.used + (1u << 20));
+	/* Outside of it every page is as before, but for the ends and chunks of lists that lead through it. */
+	for (uint32_t i = 0; i < r.n.n_ranges; i++) {
+		const struct native_range *v = &r.n.ranges[i];
+		uint32_t other = 0;
+
+		for (taddr at = v->start; v->used && at < v->end; at += OS_PAGE) {
+			uint64_t k = (at - v->start) / OS_PAGE;
+
+			if (at >= lo && at < hi)
+				assert_int_equal(v->used[k], OS_PAGE);
+			else
+				other += v->used[k] != real.n.ranges[i].used[k];
+		}
+		print_message("%u of %llu other pages differ\n", other, (unsigned long long)((v->end - v->start) / OS_PAGE));
+		assert_true(other < 300);
+	}
+	fake_free(&f);
+	arena_free(&mem);
+	arena_free(&r.out);
+	arena_free(&r.s.mem);
+	reading_close(&real);
+	free(s.block);
+}
+
 /* The bytes of a real process, with words changed: pointers into its own memory, sizes, flags, anything. */
 static void damage_ends_quickly(void **state)
 {
@@ -584,18 +704,7 @@ static void damage_ends_quickly(void **state)
 	reading_open(&real, p.pid);
 	reading_run(&real);
 	assert_int_equal(real.n.kind, NATIVE_GLIBC);
-	f.os = *real.t->os;
-	f.t = (struct target){.ops = &FAKE_OPS, .os = &f.os, .impl = &f};
-	f.copy = calloc(f.os.n_maps, sizeof(*f.copy));
-	for (uint32_t i = 0; i < f.os.n_maps; i++) {
-		const struct mapping *m = &f.os.maps[i];
-
-		if (!(m->flags & MAP_WRITE) || m->end - m->start > (256u << 20))
-			continue;
-		f.copy[i] = calloc(1, m->end - m->start);
-		for (taddr at = m->start; at < m->end; at += OS_PAGE)
-			(void)!target_read(real.t, at, f.copy[i] + (at - m->start), OS_PAGE);
-	}
+	fake_copy(&f, &real);
 	program_stop(&p);
 	/* Words that matter: of libc's data, of arenas, chunk headers. */
 	where = malloc(4000000 * sizeof(*where));
@@ -684,9 +793,7 @@ static void damage_ends_quickly(void **state)
 	}
 	print_message("damaged %d times: %.1f ms at worst, %u with a note, %u not recognised\n", rounds, worst * 1e3,
 		      with_notes, unknown);
-	for (uint32_t i = 0; i < f.os.n_maps; i++)
-		free(f.copy[i]);
-	free(f.copy);
+	fake_free(&f);
 	free(where);
 	reading_close(&real);
 }
@@ -828,7 +935,8 @@ int main(void)
 		cmocka_unit_test(same_with_tunables),	    cmocka_unit_test(never_fails_under_load),
 		cmocka_unit_test(lies_end_quickly),	    cmocka_unit_test(damage_ends_quickly),
 		cmocka_unit_test(names_other_allocators),   cmocka_unit_test(costs_nothing_without_libc),
-		cmocka_unit_test(leaves_taken_memory_alone),
+		cmocka_unit_test(leaves_taken_memory_alone), cmocka_unit_test(leaves_swapped_pages_alone),
+		cmocka_unit_test(tells_many_fast_chunks),
 	};
 
 	if (getenv("WHYRSS_TEST_FILTER"))
