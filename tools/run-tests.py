@@ -75,10 +75,18 @@ def unit(preset, full):
         count(False, f"unit ({preset})", "no test ran\n" + out)
 
 
+def python_with_pytest():
+    """This interpreter, else the distribution's own, which has the package that ./dev installs."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([python, "-c", "import pytest"], capture_output=True, check=False).returncode == 0:
+            return python
+    return sys.executable
+
+
 def live(full, words):
     if not build("release"):
         return
-    argv = [sys.executable, "-m", "pytest", "-q", "-rs", "--no-header", "-p", "no:cacheprovider", "tests/live"]
+    argv = [python_with_pytest(), "-m", "pytest", "-q", "-rs", "--no-header", "-p", "no:cacheprovider", "tests/live"]
     if full:
         argv.append("--full")
     for w in words:

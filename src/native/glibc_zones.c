@@ -92,7 +92,7 @@ static bool heap_info_read(struct walk *w, taddr at, bytes align, taddr arena, s
 	return at && at % align == 0 && m && map_is_anon(m) &&
 	       target_read(w->t, at, ret, sizeof(*ret)) == sizeof(*ret) && ret->arena == arena &&
 	       ret->size % OS_PAGE == 0 && ret->size >= OS_PAGE && ret->size <= ret->mprotect_size &&
-	       ret->mprotect_size <= align;
+	       ret->mprotect_size <= HEAP_MAX_SIZE;
 }
 
 /* The heaps of thread arena i, from the one that holds its top back to the one that it lies in. */
@@ -106,9 +106,11 @@ static bool heaps_add(struct walk *w, uint32_t i)
 	bool seen_home = false;
 	taddr at;
 
-	if (w->par.hp_pagesize && home % align)
-		align = w->par.hp_pagesize * 4; /* glibc.malloc.hugetlb=2, 2.35 to 2.41 */
-	if ((head != 32 && head != 48) || align < OS_PAGE || align > HEAP_MAX_SIZE ||
+	/* glibc.malloc.hugetlb=2, 2.35 to 2.42: smaller heaps. */
+	if (w->par.hp_pagesize && w->par.hp_pagesize % OS_PAGE == 0 && w->par.hp_pagesize < align / 4 &&
+	    heap_info_read(w, round_down(a->top, w->par.hp_pagesize * 4), w->par.hp_pagesize * 4, a->at, &h))
+		align = w->par.hp_pagesize * 4;
+	if ((head != 32 && head != 48) ||
 	    !heap_info_read(w, home, align, a->at, &h))
 		return false;
 	at = round_down(a->top, align);
