@@ -1,6 +1,6 @@
 /*
- * Finds glibc's main_arena and mp_ without symbols: an empty bin points at itself, the arenas form a
- * ring that closes at the main one, and mp_ lies next to it with counters that bound each other.
+ * Finds glibc's main_arena and mp_ without symbols: an empty bin points at itself, the arenas form
+ * a ring that closes at the main one, and mp_ lies next to it with counters that bound each other.
  * What does not verify in every respect is not taken: a wrong arena would be worse than none.
  */
 #include "native/glibc.h"
@@ -43,7 +43,8 @@ static bytes state_size(const struct glibc_layout *l)
 	return l->bins + FROM_BINS_END;
 }
 
-/* Reads the malloc_state at `at`; false when it is none. Leaves its `next` in *ret_next. A busy heap fills every bin but the last. */
+/* Reads the malloc_state at `at`; false when it is none. Leaves its `next` in *ret_next. A busy
+ * heap fills every bin but the last. */
 static bool arena_read(struct walk *w, const struct glibc_layout *l, taddr at,
 		       struct glibc_arena *ret, taddr *ret_next)
 {
@@ -70,8 +71,8 @@ static bool arena_read(struct walk *w, const struct glibc_layout *l, taddr at,
 	};
 	max_system = word_at(bins + FROM_BINS_SYSTEM + 8);
 	*ret_next = word_at(bins + FROM_BINS_NEXT);
-	if (ret->flags & ~7U || ret->system_mem > (bytes)1 << 47 ||
-	    max_system > (bytes)1 << 47 || ret->top % 8 || ret->top == 0)
+	if (ret->flags & ~7U || ret->system_mem > (bytes)1 << 47 || max_system > (bytes)1 << 47 ||
+	    ret->top % 8 || ret->top == 0)
 		return false;
 	for (unsigned i = 0; i < l->n_fast; i++)
 		ret->fast[i] = word_at(bins - 96 + i * 8);
@@ -139,17 +140,18 @@ static bool arena_is_unused(struct walk *w, taddr p, const struct glibc_layout *
 }
 
 /*
- * The fields of mp_ around a word that may be sbrk_base. Two spacings: 2.35 put hp_flags, an int, in
- * front of n_mmaps. `b` is in a buffer that holds PAR_BEFORE bytes before it and PAR_BEHIND from it on.
+ * The fields of mp_ around a word that may be sbrk_base. Two spacings: 2.35 put hp_flags, an int,
+ * in front of n_mmaps. `b` is in a buffer that holds PAR_BEFORE bytes before it and PAR_BEHIND from
+ * it on.
  */
 static bool par_is(const uint8_t *b, struct glibc_par *ret)
 {
 	static const struct {
 		int n_mmaps, no_dyn, arena_test, hp_pagesize;
 	} forms[] = {
-		{-32, -20, -48, 0},    /* to 2.34 */
-		{-36, -24, -72, -48},  /* 2.35 to 2.42 */
-		{-36, -24, -80, -48},  /* 2.43: thp_mode */
+		{-32, -20, -48, 0},   /* to 2.34 */
+		{-36, -24, -72, -48}, /* 2.35 to 2.42 */
+		{-36, -24, -80, -48}, /* 2.43: thp_mode */
 	};
 	uint64_t mem = word_at(b - 16), max_mem = word_at(b - 8);
 

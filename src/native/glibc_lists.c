@@ -1,23 +1,25 @@
 /*
- * Free chunks that look as if they were in use: those of the threads' caches (tcache) and of the fast
- * bins. A cache is itself a chunk of a known size, found by what it must hold: a count for every list,
- * and lists of chunks of the right sizes. Lists change while they are read; each step is checked, and a
- * list that breaks is given up where it breaks, which misattributes a few chunks and nothing more.
+ * Free chunks that look as if they were in use: those of the threads' caches (tcache) and of the
+ * fast bins. A cache is itself a chunk of a known size, found by what it must hold: a count for
+ * every list, and lists of chunks of the right sizes. Lists change while they are read; each step
+ * is checked, and a list that breaks is given up where it breaks, which misattributes a few chunks
+ * and nothing more.
  */
 #include "native/glibc.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define TCACHES_MAX	(1U << 15)
-#define ENTRIES_MAX	(1U << 20)
-#define LIST_MAX	UINT16_MAX
-#define FAST_READS_MAX	(1U << 16) /* chunks of fast bins that are read one by one */
-#define SMALL_BINS	64U
-#define MIN_LARGE	0x410U	   /* lists from the 65th on hold chunks from here */
+#define TCACHES_MAX    (1U << 15)
+#define ENTRIES_MAX    (1U << 20)
+#define LIST_MAX       UINT16_MAX
+#define FAST_READS_MAX (1U << 16) /* chunks of fast bins that are read one by one */
+#define SMALL_BINS     64U
+#define MIN_LARGE      0x410U /* lists from the 65th on hold chunks from here */
 
 /* Counts and lists agree: what is counted has a list, in the memory of the arenas. */
-static bool look_is_good(struct walk *w, const uint64_t *count, const taddr *entry, uint32_t bins, bool slots)
+static bool look_is_good(struct walk *w, const uint64_t *count, const taddr *entry, uint32_t bins,
+			 bool slots)
 {
 	uint64_t full = 0;
 	bool any = false;
@@ -92,7 +94,8 @@ void lists_probe(struct walk *w)
 			taddr at = w->arenas.v[i].fast[k] + 16;
 			uint64_t next;
 
-			if (at == 16 || !zone_find(w, at) || !read_awake(w, at, &next, sizeof(next)))
+			if (at == 16 || !zone_find(w, at) ||
+			    !read_awake(w, at, &next, sizeof(next)))
 				continue;
 			mangled += links(w, at, next, true);
 			plain += links(w, at, next, false);
@@ -141,8 +144,8 @@ static void lists_step(struct lists *q, struct mem_span *span, uint64_t (*got)[4
 		struct list l = q->lists.v[i];
 		bytes size = got[i][1] & ~(uint64_t)15;
 
-		if (span[i].got != 32 || (got[i][1] & (CHUNK_MMAPPED | 8)) || !entry_size_is(l.bin, size) ||
-		    q->entries.n == ENTRIES_MAX)
+		if (span[i].got != 32 || (got[i][1] & (CHUNK_MMAPPED | 8)) ||
+		    !entry_size_is(l.bin, size) || q->entries.n == ENTRIES_MAX)
 			continue;
 		*VEC_PUSH(w->scratch, &q->entries) =
 			(struct entry){l.at - 16, size, got[i][3], l.look};
@@ -182,7 +185,8 @@ static bool is_told_by_looks(struct walk *w, const struct entry *e)
 	const struct zone *z = zone_find(w, e->chunk);
 	uint64_t bin = (e->size - CHUNK_MIN) / CHUNK_ALIGN;
 
-	return w->fast_more && w->mangled && z && bin < w->layout->n_fast && w->arenas.v[z->arena].fast[bin];
+	return w->fast_more && w->mangled && z && bin < w->layout->n_fast &&
+	       w->arenas.v[z->arena].fast[bin];
 }
 
 /* Chunks of the caches off the used bytes, each once. */
@@ -245,8 +249,8 @@ static void tcaches_walk(struct walk *w)
 			taddr at = w->tcache_data.v[look->data + k];
 
 			if (at && q.lists.n < ENTRIES_MAX && !is_asleep(w, at - 16, 32))
-				*VEC_PUSH(w->scratch, &q.lists) =
-					(struct list){i, k, w->tcache_data.v[look->data + look->bins + k], at};
+				*VEC_PUSH(w->scratch, &q.lists) = (struct list){
+					i, k, w->tcache_data.v[look->data + look->bins + k], at};
 		}
 	}
 	if (!q.lists.n)
@@ -306,8 +310,8 @@ static void fast_list(struct walk *w, uint32_t arena, uint32_t bin, taddr at, ui
 		} else {
 			/* Freed since the walk, or one of too many. */
 			r = zone_find(w, at);
-			if (!*reads || !r || r->arena != arena || !read_awake(w, at, b, sizeof(b)) ||
-			    (b[1] & ~(uint64_t)7) != size)
+			if (!*reads || !r || r->arena != arena ||
+			    !read_awake(w, at, b, sizeof(b)) || (b[1] & ~(uint64_t)7) != size)
 				return;
 			(*reads)--;
 			next = unmangle(w, at + 16, b[2]);
@@ -343,8 +347,10 @@ static void fast_walk(struct walk *w)
 			fast_list(w, i, k, head[k], &reads);
 	}
 	if (w->fast_more)
-		note_add(w->s, false, "malloc's fast bins hold more than %u chunks: %s", w->cap_fast,
-			 w->mangled ? "they were told by their looks" : "some of them count as in use");
+		note_add(w->s, false, "malloc's fast bins hold more than %u chunks: %s",
+			 w->cap_fast,
+			 w->mangled ? "they were told by their looks"
+				    : "some of them count as in use");
 }
 
 void lists_walk(struct walk *w)

@@ -1,9 +1,9 @@
 /*
  * Walks the chunks of each zone from header to header and adds up the bytes in use of every page.
  * The target runs meanwhile, so each step is checked; where the chain breaks, the last stretch is
- * read anew (a chunk was being split or merged), and failing that the walk goes on at the next place
- * where headers chain. What lies between counts as used, and is told in a note. Addresses only
- * ascend, so that no bytes whatever can make this loop.
+ * read anew (a chunk was being split or merged), and failing that the walk goes on at the next
+ * place where headers chain. What lies between counts as used, and is told in a note. Addresses
+ * only ascend, so that no bytes whatever can make this loop.
  */
 #include "native/glibc.h"
 
@@ -21,8 +21,8 @@
 
 bool is_asleep(const struct walk *w, taddr at, size_t n)
 {
-	return w->residency &&
-	       pages_next(&w->os->pages, round_down(at, OS_PAGE), at + n, PAGE_SWAPPED, true) < at + n;
+	return w->residency && pages_next(&w->os->pages, round_down(at, OS_PAGE), at + n,
+					  PAGE_SWAPPED, true) < at + n;
 }
 
 bool read_awake(struct walk *w, taddr at, void *dst, size_t n)
@@ -30,7 +30,8 @@ bool read_awake(struct walk *w, taddr at, void *dst, size_t n)
 	return n && at + n > at && !is_asleep(w, at, n) && target_read(w->t, at, dst, n) == n;
 }
 
-/* Reads ahead from `at`; a window that was read through grows, one that was jumped far out of shrinks. */
+/* Reads ahead from `at`; a window that was read through grows, one that was jumped far out of
+ * shrinks. */
 static bool window_fill(struct walk *w, struct window *win, taddr at, taddr end)
 {
 	taddr jump = at - win->at - win->n; /* wraps when `at` is before it */
@@ -61,7 +62,8 @@ static bool window_fill(struct walk *w, struct window *win, taddr at, taddr end)
 }
 
 /* The n bytes at `at`, NULL when they can't be had. `*ret_moved`: the window was filled anew. */
-static const uint8_t *window_get(struct walk *w, struct window *win, taddr at, uint32_t n, taddr end)
+static const uint8_t *window_get(struct walk *w, struct window *win, taddr at, uint32_t n,
+				 taddr end)
 {
 	if (at - win->at < win->n && win->n - (at - win->at) >= n)
 		return win->buf + (at - win->at);
@@ -90,42 +92,42 @@ struct zone *zone_find(struct walk *w, taddr at)
 	return lo < w->zones.n && w->zones.v[lo].start <= at ? &w->zones.v[lo] : NULL;
 }
 
-static inline size_t page_of(const struct zone *r, taddr at)
+static inline size_t page_of(const struct zone *z, taddr at)
 {
-	return (at - r->start) >> OS_PAGE_SHIFT;
+	return (at - z->start) >> OS_PAGE_SHIFT;
 }
 
-static void use_pages(struct zone *r, taddr from, taddr to)
+static void use_pages(struct zone *z, taddr from, taddr to)
 {
-	size_t first = page_of(r, from), last = page_of(r, to - 1);
+	size_t first = page_of(z, from), last = page_of(z, to - 1);
 
-	r->used[first] = (uint16_t)(r->used[first] + OS_PAGE - from % OS_PAGE);
+	z->used[first] = (uint16_t)(z->used[first] + OS_PAGE - from % OS_PAGE);
 	for (size_t i = first + 1; i < last; i++)
-		r->used[i] = OS_PAGE;
-	r->used[last] = (uint16_t)(r->used[last] + ((to - 1) % OS_PAGE) + 1);
+		z->used[i] = OS_PAGE;
+	z->used[last] = (uint16_t)(z->used[last] + ((to - 1) % OS_PAGE) + 1);
 }
 
 /* Adds [from, to) to the used bytes; nothing in it was added before. */
-static inline void use(struct zone *r, taddr from, taddr to)
+static inline void use(struct zone *z, taddr from, taddr to)
 {
 	if (from >= to)
 		return;
 	if ((from ^ (to - 1)) < OS_PAGE)
-		r->used[page_of(r, from)] = (uint16_t)(r->used[page_of(r, from)] + (to - from));
+		z->used[page_of(z, from)] = (uint16_t)(z->used[page_of(z, from)] + (to - from));
 	else
-		use_pages(r, from, to);
+		use_pages(z, from, to);
 }
 
 bytes zone_unuse(struct walk *w, taddr at, bytes n)
 {
-	struct zone *r = zone_find(w, at);
+	struct zone *z = zone_find(w, at);
 	bytes sum = 0;
 
-	if (!r || !r->used)
+	if (!z || !z->used)
 		return 0;
-	for (taddr end = MIN(at + n, r->end); at < end;) {
+	for (taddr end = MIN(at + n, z->end); at < end;) {
 		taddr stop = MIN(end, round_down(at, OS_PAGE) + OS_PAGE);
-		uint16_t *u = &r->used[page_of(r, at)];
+		uint16_t *u = &z->used[page_of(z, at)];
 		uint16_t less = (uint16_t)MIN(stop - at, *u);
 
 		*u = (uint16_t)(*u - less);
@@ -148,10 +150,10 @@ struct mark {
 /* The walk of one zone. */
 struct path {
 	struct walk *w;
-	struct zone *r;
-	taddr x;      /* the chunk to look at */
+	struct zone *z;
+	taddr x;       /* the chunk to look at */
 	uint64_t size; /* its size word, once read */
-	taddr high;   /* nothing was added to used[] from here on */
+	taddr high;    /* nothing was added to used[] from here on */
 	struct mark older, newer;
 	uint32_t tries;
 	taddr failed;
@@ -164,22 +166,29 @@ static struct mark mark_make(const struct path *p)
 {
 	const struct walk *w = p->w;
 
-	return (struct mark){p->x, p->r->used[page_of(p->r, p->x)], w->chunks_used, w->chunks_free,
-			     w->fast_free, w->n_fast, w->tcaches.n, w->tcache_data.n, true};
+	return (struct mark){p->x,
+			     p->z->used[page_of(p->z, p->x)],
+			     w->chunks_used,
+			     w->chunks_free,
+			     w->fast_free,
+			     w->n_fast,
+			     w->tcaches.n,
+			     w->tcache_data.n,
+			     true};
 }
 
 /* Takes back everything since the mark. */
 static void mark_restore(struct path *p, const struct mark *m)
 {
 	struct walk *w = p->w;
-	size_t first = page_of(p->r, m->at);
+	size_t first = page_of(p->z, m->at);
 
-	p->r->used[first] = m->used;
+	p->z->used[first] = m->used;
 	if (p->high > m->at) {
-		size_t last = page_of(p->r, p->high - 1);
+		size_t last = page_of(p->z, p->high - 1);
 
 		if (last > first)
-			memset(&p->r->used[first + 1], 0, (last - first) * sizeof(*p->r->used));
+			memset(&p->z->used[first + 1], 0, (last - first) * sizeof(*p->z->used));
 	}
 	p->x = p->high = m->at;
 	w->chunks_used = m->chunks_used;
@@ -200,17 +209,17 @@ static const uint8_t *header(struct path *p, taddr at)
 		p->older = p->newer;
 		p->newer = mark_make(p);
 	}
-	return window_get(p->w, win, at, 16, p->r->end);
+	return window_get(p->w, win, at, 16, p->z->end);
 }
 
-static bool size_is_odd(const struct zone *r, taddr at, uint64_t size)
+static bool size_is_odd(const struct zone *z, taddr at, uint64_t size)
 {
-	return (size & (CHUNK_MMAPPED | 8)) || (!r->thread && (size & CHUNK_NON_MAIN)) ||
-	       (size & ~(uint64_t)15) < CHUNK_MIN || (size & ~(uint64_t)15) > r->end - at;
+	return (size & (CHUNK_MMAPPED | 8)) || (!z->thread && (size & CHUNK_NON_MAIN)) ||
+	       (size & ~(uint64_t)15) < CHUNK_MIN || (size & ~(uint64_t)15) > z->end - at;
 }
 
 /* Whether headers chain from `at`: to the end of the zone or over CHAIN_MIN chunks. */
-static bool boundary_is(struct walk *w, const struct zone *r, taddr at, taddr top)
+static bool boundary_is(struct walk *w, const struct zone *z, taddr at, taddr top)
 {
 	for (unsigned i = 0; i < CHAIN_MIN; i++) {
 		const uint8_t *b;
@@ -222,21 +231,21 @@ static bool boundary_is(struct walk *w, const struct zone *r, taddr at, taddr to
 				return false;
 			w->peeks_left--;
 		}
-		b = window_get(w, &w->side, at, 16, r->end);
+		b = window_get(w, &w->side, at, 16, z->end);
 		if (!b)
 			return false;
 		size = word_at(b + 8);
-		if (size_is_odd(r, at, size))
+		if (size_is_odd(z, at, size))
 			return false;
 		next = at + (size & ~(uint64_t)15);
-		if (next == r->end || at == top)
+		if (next == z->end || at == top)
 			return true;
 		if (!window_has(&w->side, next, 16)) {
 			if (!w->peeks_left)
 				return false;
 			w->peeks_left--;
 		}
-		b = window_get(w, &w->side, next, 16, r->end);
+		b = window_get(w, &w->side, next, 16, z->end);
 		if (!b)
 			return false;
 		next_size = word_at(b + 8);
@@ -250,18 +259,18 @@ static bool boundary_is(struct walk *w, const struct zone *r, taddr at, taddr to
 }
 
 /* The next chunk boundary from `at` on; the zone's end when there is none that can be found. */
-static taddr boundary_next(struct walk *w, const struct zone *r, taddr at, taddr top)
+static taddr boundary_next(struct walk *w, const struct zone *z, taddr at, taddr top)
 {
 	uint8_t page[OS_PAGE];
 
-	while (at < r->end && w->peeks_left) {
-		taddr stop = MIN(r->end, round_down(at, OS_PAGE) + OS_PAGE);
+	while (at < z->end && w->peeks_left) {
+		taddr stop = MIN(z->end, round_down(at, OS_PAGE) + OS_PAGE);
 		size_t n;
 
 		if (w->residency) {
-			taddr on = pages_next(&w->os->pages, at, r->end, PAGE_RESIDENT, true);
+			taddr on = pages_next(&w->os->pages, at, z->end, PAGE_RESIDENT, true);
 
-			if (on >= r->end)
+			if (on >= z->end)
 				break;
 			if (on > at) {
 				at = on;
@@ -271,22 +280,22 @@ static taddr boundary_next(struct walk *w, const struct zone *r, taddr at, taddr
 		w->peeks_left--;
 		n = target_read(w->t, at, page, stop - at);
 		for (size_t o = 0; o + 16 <= n; o += CHUNK_ALIGN) {
-			if (!size_is_odd(r, at + o, word_at(page + o + 8)) &&
-			    boundary_is(w, r, at + o, top))
+			if (!size_is_odd(z, at + o, word_at(page + o + 8)) &&
+			    boundary_is(w, z, at + o, top))
 				return at + o;
 		}
 		at = stop;
 	}
-	return r->end;
+	return z->end;
 }
 
-static taddr top_now(struct walk *w, const struct zone *r)
+static taddr top_now(struct walk *w, const struct zone *z)
 {
-	struct glibc_arena *a = &w->arenas.v[r->arena];
+	struct glibc_arena *a = &w->arenas.v[z->arena];
 	uint64_t top;
 
-	if (target_read(w->t, a->at + w->layout->bins + (uint64_t)FROM_BINS_TOP, &top, sizeof(top)) ==
-	    sizeof(top))
+	if (target_read(w->t, a->at + w->layout->bins + (uint64_t)FROM_BINS_TOP, &top,
+			sizeof(top)) == sizeof(top))
 		a->top = top;
 	return a->top;
 }
@@ -294,14 +303,14 @@ static taddr top_now(struct walk *w, const struct zone *r)
 /* Counts [p->x, to) as used though nobody knows what it is, and goes on there. */
 static void skip_to(struct path *p, taddr to)
 {
-	use(p->r, p->x, to);
+	use(p->z, p->x, to);
 	p->x = p->high = to;
 	p->older.set = p->newer.set = false;
 }
 
 /*
- * The chain breaks at p->x. Reads it again from before; after some tries looks for the next boundary.
- * `readable`: the header was read, and is none.
+ * The chain breaks at p->x. Reads it again from before; after some tries looks for the next
+ * boundary. `readable`: the header was read, and is none.
  */
 static void path_mend(struct path *p, bool readable)
 {
@@ -320,7 +329,7 @@ static void path_mend(struct path *p, bool readable)
 		mark_restore(p, &back);
 		return;
 	}
-	to = boundary_next(w, p->r, p->x + CHUNK_ALIGN, top_now(w, p->r));
+	to = boundary_next(w, p->z, p->x + CHUNK_ALIGN, top_now(w, p->z));
 	w->lost += to - p->x;
 	if (w->residency)
 		w->lost_swapped += pages_in(&w->os->pages, p->x, to, PAGE_SWAPPED);
@@ -335,47 +344,48 @@ static void path_mend(struct path *p, bool readable)
 static void path_odd(struct path *p)
 {
 	struct walk *w = p->w;
-	struct zone *r = p->r;
+	struct zone *z = p->z;
 	uint64_t size = p->size & ~(uint64_t)(CHUNK_PREV_INUSE | CHUNK_NON_MAIN);
 	taddr top;
 
-	if (size == 16 && r->end - p->x >= 32) {
+	if (size == 16 && z->end - p->x >= 32) {
 		const uint8_t *b = header(p, p->x + 16);
 		uint64_t next = b ? word_at(b + 8) : ~(uint64_t)0;
 
-		if (r->thread && (next & ~(uint64_t)1) == 0 && p->x + 32 == r->end) {
-			skip_to(p, r->end);
+		if (z->thread && (next & ~(uint64_t)1) == 0 && p->x + 32 == z->end) {
+			skip_to(p, z->end);
 			return;
 		}
-		if (!r->thread && (next & ~(uint64_t)1) == 16) {
+		if (!z->thread && (next & ~(uint64_t)1) == 16) {
 			taddr to = p->x + 32;
 
 			b = header(p, to);
 			if (b && (word_at(b + 8) & ~(uint64_t)1) == 16)
 				to += 16; /* the rest of the old top was too small for a chunk */
-			/* Behind the fence: somebody else's brk, counted as used, as malloc does. */
-			if (to < r->end)
-				to = boundary_next(w, r, to, top_now(w, r));
+			/* Behind the fence: somebody else's brk, counted as used, as malloc does.
+			 */
+			if (to < z->end)
+				to = boundary_next(w, z, to, top_now(w, z));
 			skip_to(p, to);
 			return;
 		}
 	}
-	if (size == 0 && r->thread && p->x + 16 == r->end) {
-		skip_to(p, r->end);
+	if (size == 0 && z->thread && p->x + 16 == z->end) {
+		skip_to(p, z->end);
 		return;
 	}
 	size = p->size & ~(uint64_t)15;
-	if (!(p->size & (CHUNK_MMAPPED | 8)) && size >= CHUNK_MIN && size > r->end - p->x) {
+	if (!(p->size & (CHUNK_MMAPPED | 8)) && size >= CHUNK_MIN && size > z->end - p->x) {
 		/* It grew since its mapping was read: its top, or a chunk, lies across the end. */
-		top = top_now(w, r);
-		if (top == p->x || (top > p->x && top - p->x < HEAP_MAX_SIZE && top >= r->end)) {
+		top = top_now(w, z);
+		if (top == p->x || (top > p->x && top - p->x < HEAP_MAX_SIZE && top >= z->end)) {
 			if (top == p->x) {
 				w->chunks_free++;
-				w->top_free += r->end - p->x;
-				p->x = r->end;
+				w->top_free += z->end - p->x;
+				p->x = z->end;
 			} else {
 				w->chunks_used++;
-				skip_to(p, r->end);
+				skip_to(p, z->end);
 			}
 			return;
 		}
@@ -383,7 +393,8 @@ static void path_odd(struct path *p)
 	path_mend(p, true);
 }
 
-/* The top chunk at p->x ends before the zone does: memory that was given back, or somebody else's. */
+/* The top chunk at p->x ends before the zone does: memory that was given back, or somebody else's.
+ */
 static void path_top(struct path *p, bytes size)
 {
 	struct walk *w = p->w;
@@ -393,17 +404,17 @@ static void path_top(struct path *p, bytes size)
 	w->top_free += size;
 	p->x += size;
 	p->high = p->x;
-	if (p->x < p->r->end) {
-		if (p->r->thread || target_read(w->t, p->x, &probe, 1) == 0)
-			p->x = p->r->end; /* trimmed since: free */
+	if (p->x < p->z->end) {
+		if (p->z->thread || target_read(w->t, p->x, &probe, 1) == 0)
+			p->x = p->z->end; /* trimmed since: free */
 		else
-			skip_to(p, p->r->end);
+			skip_to(p, p->z->end);
 	}
 }
 
 /*
- * One more than can be remembered. Safe-linking makes the looks of such a chunk nearly certain, so it
- * counts as free at once; otherwise it stays in use.
+ * One more than can be remembered. Safe-linking makes the looks of such a chunk nearly certain, so
+ * it counts as free at once; otherwise it stays in use.
  */
 static void fast_overflow(struct walk *w, taddr at, bytes size)
 {
@@ -453,12 +464,12 @@ static void path_look(struct path *p, bytes size)
 static void zone_walk(struct path *p)
 {
 	struct walk *w = p->w;
-	struct zone *r = p->r;
-	taddr top = w->arenas.v[r->arena].top;
+	struct zone *z = p->z;
+	taddr top = w->arenas.v[z->arena].top;
 
-	use(r, r->start + r->skip, r->first);
-	p->x = p->high = r->first;
-	while (p->x < r->end) {
+	use(z, z->start + z->skip, z->first);
+	p->x = p->high = z->first;
+	while (p->x < z->end) {
 		const uint8_t *b = header(p, p->x);
 
 		if (!b) {
@@ -471,37 +482,37 @@ static void zone_walk(struct path *p)
 			bytes size = p->size & ~(uint64_t)15;
 			taddr next = p->x + size;
 
-			if (size_is_odd(r, p->x, p->size)) {
+			if (size_is_odd(z, p->x, p->size)) {
 				path_odd(p);
 				break;
 			}
-			if (next == r->end) {
+			if (next == z->end) {
 				path_top(p, size);
 				break;
 			}
 			if (p->x == top) {
-				top = top_now(w, r);
+				top = top_now(w, z);
 				if (p->x == top) {
 					path_top(p, size);
 					break;
 				}
 			}
 			if (!w->steps_left) {
-				w->lost += r->end - p->x;
-				skip_to(p, r->end);
+				w->lost += z->end - p->x;
+				skip_to(p, z->end);
 				break;
 			}
 			w->steps_left--;
 			b = header(p, next);
 			if (!b) {
-				use(r, p->x, next);
+				use(z, p->x, next);
 				w->chunks_used++;
 				p->x = p->high = next;
 				path_mend(p, false);
 				break;
 			}
 			if (word_at(b + 8) & CHUNK_PREV_INUSE) {
-				use(r, p->x, next);
+				use(z, p->x, next);
 				p->high = next;
 				w->chunks_used++;
 				if (size / 16 < ARRAY_LEN(p->interest) && p->interest[size / 16])
@@ -524,7 +535,7 @@ static void interest_set(struct path *p)
 		0x300, /* 76 and 76 (2.42) */
 		0x310, /* the same: 2.43 adds the header twice */
 	};
-	const struct glibc_arena *a = &p->w->arenas.v[p->r->arena];
+	const struct glibc_arena *a = &p->w->arenas.v[p->z->arena];
 
 	memset(p->interest, 0, sizeof(p->interest));
 	for (unsigned i = 0; i < p->w->layout->n_fast; i++) {
@@ -533,7 +544,8 @@ static void interest_set(struct path *p)
 	}
 	/* A remainder too small for a chunk stays with it. */
 	for (size_t i = 0; i < ARRAY_LEN(tcache_sizes); i++)
-		p->interest[tcache_sizes[i] / 16] = p->interest[tcache_sizes[i] / 16 + 1] = MAY_BE_TCACHE;
+		p->interest[tcache_sizes[i] / 16] = p->interest[tcache_sizes[i] / 16 + 1] =
+			MAY_BE_TCACHE;
 }
 
 void zones_walk(struct walk *w)
@@ -544,34 +556,38 @@ void zones_walk(struct walk *w)
 
 	w->win = (struct window){.buf = arena_alloc(w->scratch, AHEAD_MAX), .want = AHEAD_MIN};
 	for (uint32_t i = 0; i < w->zones.n; i++) {
-		struct zone *r = &w->zones.v[i];
-		struct path p = {.w = w, .r = r};
+		struct zone *z = &w->zones.v[i];
+		struct path p = {.w = w, .z = z};
 
-		room = (r->end - r->start) >> OS_PAGE_SHIFT;
-		r->used = arena_try(w->out, room, sizeof(*r->used), NULL);
-		if (!r->used) {
-			skipped += r->end - r->start;
+		room = (z->end - z->start) >> OS_PAGE_SHIFT;
+		z->used = arena_try(w->out, room, sizeof(*z->used), NULL);
+		if (!z->used) {
+			skipped += z->end - z->start;
 			continue;
 		}
-		all += r->end - r->start;
+		all += z->end - z->start;
 		interest_set(&p);
 		zone_walk(&p);
 	}
 	if (skipped)
-		note_add(w->s, false, "%s of the C heap were too much to walk: they count as in use",
+		note_add(w->s, false,
+			 "%s of the C heap were too much to walk: they count as in use",
 			 unit_bytes(text, skipped));
 	/* A few pages are nothing to tell of: any busy heap has them. */
 	if (w->lost - w->lost_swapped > all / LOST_SHARE)
-		note_add(w->s, false, "%s of the C heap could not be walked (it was changing, or is damaged): "
-				      "they count as in use", unit_bytes(text, w->lost - w->lost_swapped));
+		note_add(w->s, false,
+			 "%s of the C heap could not be walked (it was changing, or is damaged): "
+			 "they count as in use",
+			 unit_bytes(text, w->lost - w->lost_swapped));
 	if (w->lost_swapped > all / LOST_SHARE)
-		note_add(w->s, false, "%s of the C heap are swapped out and were not read: they count as in use",
+		note_add(w->s, false,
+			 "%s of the C heap are swapped out and were not read: they count as in use",
 			 unit_bytes(swapped, w->lost_swapped));
 }
 
 taddr extent_end(struct walk *w, taddr at, taddr limit)
 {
-	const struct zone r = {.start = at, .end = limit, .first = at};
+	const struct zone z = {.start = at, .end = limit, .first = at};
 	taddr top = w->arenas.v[0].top;
 
 	for (;;) {
@@ -584,7 +600,8 @@ taddr extent_end(struct walk *w, taddr at, taddr limit)
 		if ((size & ~(uint64_t)CHUNK_PREV_INUSE) == 16) {
 			taddr end = round_up(at, OS_PAGE);
 
-			/* Two posts, or three when the rest of the old top was too small for a chunk. */
+			/* Two posts, or three when the rest of the old top was too small for a
+			 * chunk. */
 			if (end - at != 32 && end - at != 48)
 				return 0;
 			for (at += 16; at < end; at += 16) {
@@ -594,10 +611,12 @@ taddr extent_end(struct walk *w, taddr at, taddr limit)
 			}
 			return end;
 		}
-		if (size_is_odd(&r, at, size))
+		if (size_is_odd(&z, at, size))
 			return 0;
 		if (at == top)
-			return (at + (size & ~(uint64_t)15)) % OS_PAGE ? 0 : at + (size & ~(uint64_t)15);
+			return (at + (size & ~(uint64_t)15)) % OS_PAGE
+				       ? 0
+				       : at + (size & ~(uint64_t)15);
 		at += size & ~(uint64_t)15;
 		if (at >= limit || !w->steps_left)
 			return 0;

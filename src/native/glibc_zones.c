@@ -1,8 +1,8 @@
 /*
- * Where the chunks lie: [heap], the heaps of thread arenas (64 MiB-aligned, chained backwards from the
- * one with the arena's top), extensions of the main arena that malloc mapped when brk failed, and
- * chunks over the mmap threshold. The latter two leave no list anywhere: they are looked for in the
- * anonymous mappings, and the counters of mp_ and main_arena tell whether all were found.
+ * Where the chunks lie: [heap], the heaps of thread arenas (64 MiB-aligned, chained backwards from
+ * the one with the arena's top), extensions of the main arena that malloc mapped when brk failed,
+ * and chunks over the mmap threshold. The latter two leave no list anywhere: they are looked for in
+ * the anonymous mappings, and the counters of mp_ and main_arena tell whether all were found.
  */
 #include "native/glibc.h"
 
@@ -13,11 +13,11 @@
 #include "base/unit.h"
 
 /* Pages that the search beyond the start of a mapping may look at. */
-#define DEEP_PAGES  (1U << 19)
-#define DEEP_BATCH  512U
+#define DEEP_PAGES (1U << 19)
+#define DEEP_BATCH 512U
 /* Pieces of one mapping that are followed as extensions of the main arena. */
 #define EXTENT_TRIES 4096U
-#define ZONES_MAX  (1U << 18)
+#define ZONES_MAX    (1U << 18)
 #define HEAPS_MAX    (1U << 16)
 #define OWN_MAX	     (1U << 22)
 
@@ -30,7 +30,8 @@ static bool map_is_private_anon(const struct mapping *m)
 
 bool map_is_anon(const struct mapping *m)
 {
-	return (m->flags & (MAP_READ | MAP_WRITE)) == (MAP_READ | MAP_WRITE) && map_is_private_anon(m);
+	return (m->flags & (MAP_READ | MAP_WRITE)) == (MAP_READ | MAP_WRITE) &&
+	       map_is_private_anon(m);
 }
 
 bool heap_range(const struct os_facts *os, struct addr_range *ret)
@@ -85,14 +86,15 @@ struct heap_info {
 };
 
 /* Reads the heap_info at `at` and checks it in every respect that is known. */
-static bool heap_info_read(struct walk *w, taddr at, bytes align, taddr arena, struct heap_info *ret)
+static bool heap_info_read(struct walk *w, taddr at, bytes align, taddr arena,
+			   struct heap_info *ret)
 {
 	const struct mapping *m = map_find(w->os, at);
 
 	return at && at % align == 0 && m && map_is_anon(m) &&
 	       target_read(w->t, at, ret, sizeof(*ret)) == sizeof(*ret) && ret->arena == arena &&
-	       ret->size % OS_PAGE == 0 && ret->size >= OS_PAGE && ret->size <= ret->mprotect_size &&
-	       ret->mprotect_size <= HEAP_MAX_SIZE;
+	       ret->size % OS_PAGE == 0 && ret->size >= OS_PAGE &&
+	       ret->size <= ret->mprotect_size && ret->mprotect_size <= HEAP_MAX_SIZE;
 }
 
 /* The heaps of thread arena i, from the one that holds its top back to the one that it lies in. */
@@ -106,12 +108,13 @@ static bool heaps_add(struct walk *w, uint32_t i)
 	bool seen_home = false;
 	taddr at;
 
-	/* glibc.malloc.hugetlb=2, 2.35 to 2.42: smaller heaps. */
-	if (w->par.hp_pagesize && w->par.hp_pagesize % OS_PAGE == 0 && w->par.hp_pagesize < align / 4 &&
-	    heap_info_read(w, round_down(a->top, w->par.hp_pagesize * 4), w->par.hp_pagesize * 4, a->at, &h))
+	/* glibc.malloc.hugetlb=2 made smaller heaps, 2.35 to 2.41. */
+	if (w->par.hp_pagesize && w->par.hp_pagesize % OS_PAGE == 0 &&
+	    w->par.hp_pagesize < align / 4 &&
+	    heap_info_read(w, round_down(a->top, w->par.hp_pagesize * 4), w->par.hp_pagesize * 4,
+			   a->at, &h))
 		align = w->par.hp_pagesize * 4;
-	if ((head != 32 && head != 48) ||
-	    !heap_info_read(w, home, align, a->at, &h))
+	if ((head != 32 && head != 48) || !heap_info_read(w, home, align, a->at, &h))
 		return false;
 	at = round_down(a->top, align);
 	for (uint32_t n = 0; n < HEAPS_MAX; n++, at = h.prev) {
@@ -123,15 +126,20 @@ static bool heaps_add(struct walk *w, uint32_t i)
 			seen_home = true;
 			first = round_up(a->at + w->layout->bins + FROM_BINS_END, CHUNK_ALIGN);
 		}
-		zone_add(w, (struct zone){.start = at, .end = at + h.size, .first = first,
-					      .arena = i, .thread = true});
+		zone_add(w, (struct zone){.start = at,
+					  .end = at + h.size,
+					  .first = first,
+					  .arena = i,
+					  .thread = true});
 	}
 	/* The chain broke (it may be growing): the first heap is known all the same. */
 	if (!seen_home && heap_info_read(w, home, align, a->at, &h))
-		zone_add(w, (struct zone){.start = home, .end = home + h.size,
-					      .first = round_up(a->at + w->layout->bins +
-									FROM_BINS_END, CHUNK_ALIGN),
-					      .arena = i, .thread = true});
+		zone_add(w, (struct zone){.start = home,
+					  .end = home + h.size,
+					  .first = round_up(a->at + w->layout->bins + FROM_BINS_END,
+							    CHUNK_ALIGN),
+					  .arena = i,
+					  .thread = true});
 	return true;
 }
 
@@ -169,11 +177,13 @@ void zones_find(struct walk *w)
 		odd += !heaps_add(w, i);
 	zones_sort(w);
 	if (odd)
-		note_add(w->s, false, "%u of %u malloc arenas could not be read: their memory is on other lines",
+		note_add(w->s, false,
+			 "%u of %u malloc arenas could not be read: their memory is on other lines",
 			 odd, w->arenas.n);
 }
 
-/* The size of the mapping that malloc made for the chunk whose header is at the start of a page; 0: no such chunk. */
+/* The size of the mapping that malloc made for the chunk whose header is at the start of a page; 0:
+ * no such chunk. */
 static bytes own_size(const uint8_t *b, bytes room)
 {
 	uint64_t prev = word_at(b), size = word_at(b + 8);
@@ -186,7 +196,8 @@ static bytes own_size(const uint8_t *b, bytes room)
 	return size % OS_PAGE == 0 && size <= room ? size : 0;
 }
 
-/* One stretch of anonymous memory that nothing claims; chunks that start in it may reach to `limit`. */
+/* One stretch of anonymous memory that nothing claims; chunks that start in it may reach to
+ * `limit`. */
 struct stretch {
 	taddr start, end, limit;
 };
@@ -239,14 +250,16 @@ static bytes main_bytes(const struct walk *w)
 		const struct zone *r = &w->zones.v[i];
 
 		if (!r->thread)
-			n += r->end - MIN(r->end, MAX(r->start, w->par.sbrk_base < r->end ? w->par.sbrk_base : 0));
+			n += r->end -
+			     MIN(r->end,
+				 MAX(r->start, w->par.sbrk_base < r->end ? w->par.sbrk_base : 0));
 	}
 	return n;
 }
 
 /*
- * Whether the counters are met. 2.43 counts 16 bytes too many at every mremap, so that the number of
- * chunks decides where the bytes do not.
+ * Whether the counters are met. 2.43 counts 16 bytes too many at every mremap, so that the number
+ * of chunks decides where the bytes do not.
  */
 static bool own_done(const struct search *q)
 {
@@ -263,8 +276,8 @@ static bool search_done(const struct search *q)
 }
 
 /*
- * Takes the chunk or the extension of the main arena whose first header, b, is at `at`; returns where
- * it ends, `at` when there is none.
+ * Takes the chunk or the extension of the main arena whose first header, b, is at `at`; returns
+ * where it ends, `at` when there is none.
  */
 static taddr own_take(struct search *q, taddr at, const uint8_t *b, taddr limit)
 {
@@ -307,7 +320,8 @@ static taddr stretch_chain(struct search *q, const struct stretch *t)
 	return at;
 }
 
-/* Looks at the start of every resident page of a stretch. Without page tables there is nothing to go by. */
+/* Looks at the start of every resident page of a stretch. Without page tables there is nothing to
+ * go by. */
 static taddr stretch_deep(struct search *q, const struct stretch *t, uint32_t *pages_left)
 {
 	struct walk *w = q->w;
@@ -336,7 +350,8 @@ static taddr stretch_deep(struct search *q, const struct stretch *t, uint32_t *p
 			next = own_take(q, span[i].at, head[i], t->limit);
 			if (next == span[i].at)
 				continue;
-			/* Pages inside it are of no interest; those already read are passed over. */
+			/* Pages inside it are of no interest; those already read are passed over.
+			 */
 			next = stretch_chain(q, &(struct stretch){next, t->end, t->limit});
 			while (i + 1 < n && span[i + 1].at < next)
 				i++;
@@ -347,8 +362,9 @@ static taddr stretch_deep(struct search *q, const struct stretch *t, uint32_t *p
 }
 
 /*
- * Calls for every stretch of writable anonymous memory that is not busy. A chunk may reach over several
- * mappings (madvise on part of it splits them): its limit is the end of what is anonymous and adjacent.
+ * Calls for every stretch of writable anonymous memory that is not busy. A chunk may reach over
+ * several mappings (madvise on part of it splits them): its limit is the end of what is anonymous
+ * and adjacent.
  */
 static void stretches_search(struct search *q, bool deep)
 {
@@ -366,7 +382,8 @@ static void stretches_search(struct search *q, bool deep)
 		if (m->start >= run_end) {
 			run_end = m->end;
 			for (uint32_t k = i + 1; k < os->n_maps && os->maps[k].start == run_end &&
-						 map_is_private_anon(&os->maps[k]); k++)
+						 map_is_private_anon(&os->maps[k]);
+			     k++)
 				run_end = os->maps[k].end;
 		}
 		while (untaken_next(&q->busy, &at, m->end, &r)) {
@@ -407,10 +424,14 @@ void mapped_find(struct walk *w)
 	zones_sort(w);
 	glibc_par_read(w);
 	if (w->par.known && (!own_done(&q) || w->own.n > w->par.n_mmaps))
-		note_add(w->s, false, "malloc counts %s in chunks that it mapped on their own, %s were found: the "
-				      "rest is on the line anon", unit_bytes(all, w->par.mmapped_mem),
-			 unit_bytes(text, q.own_bytes));
+		note_add(w->s, false,
+			 "malloc counts %s in chunks that it mapped on their own, %s were found: "
+			 "the "
+			 "rest is on the line anon",
+			 unit_bytes(all, w->par.mmapped_mem), unit_bytes(text, q.own_bytes));
 	if (q.extents && main_bytes(w) < w->arenas.v[0].system_mem)
-		note_add(w->s, false, "malloc's main arena has %s, %s were found: the rest is on the line anon",
-			 unit_bytes(all, w->arenas.v[0].system_mem), unit_bytes(text, main_bytes(w)));
+		note_add(w->s, false,
+			 "malloc's main arena has %s, %s were found: the rest is on the line anon",
+			 unit_bytes(all, w->arenas.v[0].system_mem),
+			 unit_bytes(text, main_bytes(w)));
 }

@@ -1,7 +1,8 @@
 /*
  * The C allocator of a process, seen from outside: which one it is, what its memory holds, and the
- * stacks of its threads. glibc is walked chunk by chunk. Of any other allocator only [heap] is known
- * to be its memory. The bytes in use include the allocator's own: headers, arena structs, fence posts.
+ * stacks of its threads. glibc is walked chunk by chunk. Of any other allocator only [heap] is
+ * known to be its memory. The bytes in use include the allocator's own: headers, arena structs,
+ * fence posts.
  */
 #include "native/native.h"
 
@@ -17,10 +18,11 @@
 static const struct {
 	const char *in, *name;
 } OTHERS[] = {
-	{"libjemalloc", "jemalloc"},   {"libtcmalloc", "tcmalloc"},   {"libmimalloc", "mimalloc"},
-	{"libsnmalloc", "snmalloc"},   {"librpmalloc", "rpmalloc"},   {"libhoard", "Hoard"},
-	{"libtbbmalloc", "TBB malloc"}, {"libscudo", "Scudo"},	      {"libasan", "AddressSanitizer"},
-	{"libmesh", "Mesh"},
+	{"libjemalloc", "jemalloc"},	 {"libtcmalloc", "tcmalloc"},
+	{"libmimalloc", "mimalloc"},	 {"libsnmalloc", "snmalloc"},
+	{"librpmalloc", "rpmalloc"},	 {"libhoard", "Hoard"},
+	{"libtbbmalloc", "TBB malloc"},	 {"libscudo", "Scudo"},
+	{"libasan", "AddressSanitizer"}, {"libmesh", "Mesh"},
 };
 
 #define STEPS_MAX ((uint64_t)1 << 29)
@@ -62,7 +64,7 @@ bool is_taken(const struct native_taken *taken, taddr lo, taddr hi)
 struct libc {
 	const struct mapping *glibc; /* its writable one */
 	const char *glibc_path;
-	const char *other;	     /* name of another allocator, or of musl */
+	const char *other; /* name of another allocator, or of musl */
 	bool heap, exe_data;
 	taddr lo, hi; /* where main_arena can lie */
 };
@@ -199,7 +201,8 @@ static void ranges_make(struct walk *w, struct native *ret)
 		n++;
 	}
 	for (uint32_t i = 0; i < w->own.n; i++) {
-		v[n++] = (struct native_range){.start = w->own.v[i].start, .end = w->own.v[i].end, .what = 2};
+		v[n++] = (struct native_range){
+			.start = w->own.v[i].start, .end = w->own.v[i].end, .what = 2};
 		ret->mmapped += w->own.v[i].end - w->own.v[i].start;
 	}
 	ret->used += ret->mmapped;
@@ -248,25 +251,36 @@ static void stacks_make(struct walk *w, struct native *ret)
 	}
 }
 
-static void unknown_read(struct walk *w, const char *name, const struct addr_range *g0, uint32_t n_g0, struct native *ret)
+static void unknown_read(struct walk *w, const char *name, const struct addr_range *g0,
+			 uint32_t n_g0, struct native *ret)
 {
 	ret->kind = NATIVE_UNKNOWN;
 	ret->libc = name;
 	heap_take(w, ret);
 	stacks_find(w, g0, n_g0, false);
 	stacks_make(w, ret);
-	note_add(w->s, false, "the C allocator%s%s is not one that can be walked: %s its other mappings are "
-			      "on the line anon", name[0] ? ", " : "", name[0] ? name : "",
+	note_add(w->s, false,
+		 "the C allocator%s%s is not one that can be walked: %s its other mappings are "
+		 "on the line anon",
+		 name[0] ? ", " : "", name[0] ? name : "",
 		 ret->n_ranges ? "[heap] counts as in use," : "it has no [heap],");
 }
 
-void native_read(struct target *t, const struct native_taken *taken, const struct addr_range *g0_stacks, uint32_t n_g0,
-	struct arena *a, struct snapshot *s, struct native *ret)
+void native_read(struct target *t, const struct native_taken *taken,
+		 const struct addr_range *g0_stacks, uint32_t n_g0, struct arena *a,
+		 struct snapshot *s, struct native *ret)
 {
 	CLEANUP(arena_free) struct arena scratch;
 	struct libc libc = {0};
-	struct walk w = {.t = t, .os = t->os, .s = s, .out = a, .scratch = &scratch, .taken = taken,
-			 .steps_left = STEPS_MAX, .peeks_left = PEEKS_MAX, .dark_left = DARK_MAX};
+	struct walk w = {.t = t,
+			 .os = t->os,
+			 .s = s,
+			 .out = a,
+			 .scratch = &scratch,
+			 .taken = taken,
+			 .steps_left = STEPS_MAX,
+			 .peeks_left = PEEKS_MAX,
+			 .dark_left = DARK_MAX};
 	bool unused = false;
 
 	*ret = (struct native){.kind = NATIVE_NONE, .libc = ""};

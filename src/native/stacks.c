@@ -1,9 +1,9 @@
 /*
- * Stacks of threads that libpthread made. glibc keeps a thread's control block (TCB) at the top of its
- * stack: a struct that holds its own address twice and knows where the stack begins, so that a stack is
- * found even where mappings merged and where its guard is no mapping (glibc 2.42). A stack whose thread
- * ended stays in glibc's cache with its TCB. Other libcs: by a thread's stack pointer, a guard below
- * and Go's own record of the stack (g0).
+ * Stacks of threads that libpthread made. glibc keeps a thread's control block (TCB) at the top of
+ * its stack: a struct that holds its own address twice and knows where the stack begins, so that a
+ * stack is found even where mappings merged and where its guard is no mapping (glibc 2.42). A stack
+ * whose thread ended stays in glibc's cache with its TCB. Other libcs: by a thread's stack pointer,
+ * a guard below and Go's own record of the stack (g0).
  */
 #include "native/glibc.h"
 
@@ -22,8 +22,8 @@
 #define TOP_MAX	     (16U << 10) /* from the TCB to the end of the stack */
 #define SHAPE_MAX    ((bytes)64 << 20)
 /* Resident bytes that are looked at: in one mapping, and above a stack pointer; in all of them. */
-#define SCAN_MAX     ((bytes)32 << 20)
-#define SCAN_ALL     ((bytes)256 << 20)
+#define SCAN_MAX ((bytes)32 << 20)
+#define SCAN_ALL ((bytes)256 << 20)
 
 struct stacks {
 	struct walk *w;
@@ -70,7 +70,8 @@ static bool found_at(const struct stacks *q, taddr at)
 	return false;
 }
 
-static void found_add(struct stacks *q, taddr lo, taddr hi, const struct addr_range *in, bool alive, bool weak)
+static void found_add(struct stacks *q, taddr lo, taddr hi, const struct addr_range *in, bool alive,
+		      bool weak)
 {
 	lo = MAX(round_up(lo, OS_PAGE), in->start);
 	hi = MIN(round_down(hi, OS_PAGE), in->end);
@@ -92,8 +93,8 @@ static bool tcb_take(struct stacks *q, taddr at, const struct addr_range *in)
 		taddr lo = word_at(q->tcb + k);
 		bytes size = word_at(q->tcb + k + 8), guard = word_at(q->tcb + k + 16);
 
-		if (lo > at || lo % OS_PAGE || size % OS_PAGE || size < STACK_MIN || at - lo >= size ||
-		    lo + size - at > TOP_MAX || guard % OS_PAGE || guard >= size)
+		if (lo > at || lo % OS_PAGE || size % OS_PAGE || size < STACK_MIN ||
+		    at - lo >= size || lo + size - at > TOP_MAX || guard % OS_PAGE || guard >= size)
 			continue;
 		found_add(q, lo + guard, lo + size, in, tid > 0, guard == 0);
 		q->w->inner_guards |= guard && lo >= in->start;
@@ -102,7 +103,8 @@ static bool tcb_take(struct stacks *q, taddr at, const struct addr_range *in)
 	return false;
 }
 
-/* Looks for control blocks on the resident pages of [lo, hi); `sp`: stop at the first one, whose stack holds it. */
+/* Looks for control blocks on the resident pages of [lo, hi); `sp`: stop at the first one, whose
+ * stack holds it. */
 static void tcb_scan(struct stacks *q, taddr lo, taddr hi, const struct addr_range *in, taddr sp)
 {
 	const struct walk *w = q->w;
@@ -117,7 +119,8 @@ static void tcb_scan(struct stacks *q, taddr lo, taddr hi, const struct addr_ran
 			lo = pages_next(&w->os->pages, lo, hi, PAGE_RESIDENT, true);
 			if (lo >= hi)
 				return;
-			stop = pages_next(&w->os->pages, lo, MIN(hi, lo + BLOCK), PAGE_RESIDENT, false);
+			stop = pages_next(&w->os->pages, lo, MIN(hi, lo + BLOCK), PAGE_RESIDENT,
+					  false);
 		}
 		n = target_read(w->t, lo, q->block, stop - lo);
 		for (size_t o = 0; o + 24 <= n; o += TCB_ALIGN) {
@@ -186,7 +189,8 @@ static void piece_read(struct stacks *q, const struct addr_range *in, bool guard
 	if (glibc) {
 		taddr lo = in->start;
 
-		if (w->residency && pages_in(&w->os->pages, in->start, in->end, PAGE_RESIDENT) > SCAN_MAX)
+		if (w->residency &&
+		    pages_in(&w->os->pages, in->start, in->end, PAGE_RESIDENT) > SCAN_MAX)
 			lo = MAX(lo, in->end - MIN(in->end, SCAN_MAX / 2));
 		tcb_scan(q, lo, in->end, in, 0);
 		for (; i < q->n_sp && q->sp[i] < in->end; i++) {

@@ -1,6 +1,7 @@
 /*
- * Four threads that malloc and free as fast as they can, of all sizes, now and then more than the mmap
- * threshold and now and then a thread that ends: what whyrss must be able to look at without a stop.
+ * Four threads that malloc and free as fast as they can, of all sizes, now and then more than the
+ * mmap threshold and now and then a thread that ends: what whyrss must be able to look at without a
+ * stop.
  *
  *   churn FILE     writes "end" to FILE when all threads run, and ends with its input
  */
@@ -27,8 +28,9 @@ static void *churn(void *arg)
 
 	for (;;) {
 		unsigned i = (unsigned)rand_r(&seed) % SLOTS, kind = (unsigned)rand_r(&seed) % 1000;
-		size_t size = kind < 900 ? 1 + (unsigned)rand_r(&seed) % 300
-			      : kind < 999 ? 1 + (unsigned)rand_r(&seed) % 20000 : 150000 + (unsigned)rand_r(&seed) % 300000;
+		size_t size = kind < 900   ? 1 + (unsigned)rand_r(&seed) % 300
+			      : kind < 999 ? 1 + (unsigned)rand_r(&seed) % 20000
+					   : 150000 + (unsigned)rand_r(&seed) % 300000;
 		pthread_t id;
 
 		free(slot[i]);

@@ -1,19 +1,20 @@
 /*
- * A C program with a known heap: N threads allocate and free by the operations named, then it writes
- * what malloc says of itself and every block that is still in use, and waits for the end of its input.
+ * A C program with a known heap: N threads allocate and free by the operations named, then it
+ * writes what malloc says of itself and every block that is still in use, and waits for the end of
+ * its input.
  *
  *   patterns FILE THREADS ARENA_MAX OPS SEED
  *
  * OPS, run by every thread in turn unless they say "main":
- *   s  many small blocks, every other one freed            f  fast-bin and tcache sizes, most of them freed
- *   l  blocks over the mmap threshold, a third freed       a  aligned blocks, small and over the threshold
- *   r  growing by realloc                                  b  90 MB of 200-byte blocks: several heaps an arena
- *   t  free all of it, then malloc_trim (main, at the end) h  somebody else's brk in between (main)
- *   n  brk is blocked: the main arena maps its memory (main, first)
- *   m  realloc of a large block moves it (mremap)          e  short-lived threads that leave arenas and stacks
- *   c  640-byte blocks with the look of a tcache           F  300,000 fast chunks in one bin (main)
- *   u  a thread that lives on a stack from malloc (main)   v  madvise splits mappings inside of chunks
- *   G  2.2 million fast chunks (main): more than whyrss remembers
+ *   s  many small blocks, every other one freed            f  fast-bin and tcache sizes, most of
+ * them freed l  blocks over the mmap threshold, a third freed       a  aligned blocks, small and
+ * over the threshold r  growing by realloc                                  b  90 MB of 200-byte
+ * blocks: several heaps an arena t  free all of it, then malloc_trim (main, at the end) h  somebody
+ * else's brk in between (main) n  brk is blocked: the main arena maps its memory (main, first) m
+ * realloc of a large block moves it (mremap)          e  short-lived threads that leave arenas and
+ * stacks c  640-byte blocks with the look of a tcache           F  300,000 fast chunks in one bin
+ * (main) u  a thread that lives on a stack from malloc (main)   v  madvise splits mappings inside
+ * of chunks G  2.2 million fast chunks (main): more than whyrss remembers
  *
  * FILE gets lines "name value", then "block ADDRESS USABLE" for each block in use, then "end".
  */
@@ -56,7 +57,10 @@ static void keep(struct thread *t, void *p)
 	t->block[t->n++] = p;
 }
 
-static unsigned rnd(struct thread *t, unsigned n) { return (unsigned)rand_r(&t->seed) % n; }
+static unsigned rnd(struct thread *t, unsigned n)
+{
+	return (unsigned)rand_r(&t->seed) % n;
+}
 
 static void *filled(size_t n)
 {
@@ -130,7 +134,8 @@ static void op_run(struct thread *t, char op)
 			void *p = NULL;
 			size_t align = (size_t)32 << rnd(t, 13);
 
-			if (posix_memalign(&p, align, i % 3 ? 64 + rnd(t, 5000) : 40000000 + rnd(t, 100000)))
+			if (posix_memalign(&p, align,
+					   i % 3 ? 64 + rnd(t, 5000) : 40000000 + rnd(t, 100000)))
 				p = NULL;
 			else
 				memset(p, 1, 64);
@@ -165,8 +170,10 @@ static void op_run(struct thread *t, char op)
 		char *big = filled(9u << 20), *small = filled(100000);
 
 		if (!big || !small ||
-		    madvise((void *)(((uintptr_t)big + (1u << 20)) & ~(uintptr_t)4095), 4096, MADV_DONTFORK) ||
-		    madvise((void *)(((uintptr_t)small + 50000) & ~(uintptr_t)4095), 8192, MADV_DONTFORK))
+		    madvise((void *)(((uintptr_t)big + (1u << 20)) & ~(uintptr_t)4095), 4096,
+			    MADV_DONTFORK) ||
+		    madvise((void *)(((uintptr_t)small + 50000) & ~(uintptr_t)4095), 8192,
+			    MADV_DONTFORK))
 			atomic_store(&failed, 1);
 		keep(t, big);
 		keep(t, small);
@@ -220,7 +227,8 @@ static void op_main(struct thread *t, char op)
 	} else if (op == 'n') {
 		void *end = (void *)(((uintptr_t)sbrk(0) + 4095) & ~(uintptr_t)4095);
 
-		if (mmap(end, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != end)
+		if (mmap(end, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+			 -1, 0) != end)
 			atomic_store(&failed, 1);
 		for (unsigned i = 0; i < 20000; i++)
 			keep(t, filled(100 + rnd(t, 400)));
@@ -252,7 +260,8 @@ static void op_main(struct thread *t, char op)
 		void *stack = NULL;
 
 		if (posix_memalign(&stack, 4096, 1 << 20) || pthread_attr_init(&attr) ||
-		    pthread_attr_setstack(&attr, stack, 1 << 20) || pthread_create(&id, &attr, waits, NULL))
+		    pthread_attr_setstack(&attr, stack, 1 << 20) ||
+		    pthread_create(&id, &attr, waits, NULL))
 			atomic_store(&failed, 1);
 		keep(t, stack);
 		while (!atomic_load(&waiting))
@@ -316,7 +325,8 @@ int main(int argc, char **argv)
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (books[i] == MAP_FAILED)
 			return 1;
-		threads[i] = (struct thread){.block = books[i], .seed = (unsigned)atoi(argv[5]) + i, .index = (int)i};
+		threads[i] = (struct thread){
+			.block = books[i], .seed = (unsigned)atoi(argv[5]) + i, .index = (int)i};
 	}
 	if (strchr(ops, 'n'))
 		op_main(&threads[n], 'n');
@@ -334,13 +344,17 @@ int main(int argc, char **argv)
 	if (mallinfo2) {
 		struct mallinfo2 m = mallinfo2();
 
-		fprintf(f, "arena %zu\nuordblks %zu\nfordblks %zu\nfsmblks %zu\nkeepcost %zu\nhblks %zu\nhblkhd %zu\n",
+		fprintf(f,
+			"arena %zu\nuordblks %zu\nfordblks %zu\nfsmblks %zu\nkeepcost %zu\nhblks "
+			"%zu\nhblkhd %zu\n",
 			m.arena, m.uordblks, m.fordblks, m.fsmblks, m.keepcost, m.hblks, m.hblkhd);
 	} else {
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 		struct mallinfo m = mallinfo();
 
-		fprintf(f, "arena %u\nuordblks %u\nfordblks %u\nfsmblks %u\nkeepcost %u\nhblks %u\nhblkhd %u\n",
+		fprintf(f,
+			"arena %u\nuordblks %u\nfordblks %u\nfsmblks %u\nkeepcost %u\nhblks "
+			"%u\nhblkhd %u\n",
 			m.arena, m.uordblks, m.fordblks, m.fsmblks, m.keepcost, m.hblks, m.hblkhd);
 	}
 	fprintf(f, "failed %d\n", atomic_load(&failed));

@@ -1,8 +1,10 @@
 /*
- * src/native/ against real processes: C programs with a known heap say what malloc itself counts, and
- * the walk from outside must come to the same bytes. Then a program that never rests, and targets that lie.
+ * src/native/ against real processes: C programs with a known heap say what malloc itself counts,
+ * and the walk from outside must come to the same bytes. Then a program that never rests, and
+ * targets that lie.
  *
- * WHYRSS_TEST_LD, when set, is put in front of the programs' command line: "DIR/ld-linux-x86-64.so.2
+ * WHYRSS_TEST_LD, when set, is put in front of the programs' command line:
+ * "DIR/ld-linux-x86-64.so.2
  * --library-path DIR" runs all of it with another glibc. WHYRSS_TEST_FILTER picks tests by name,
  * WHYRSS_TEST_ROUNDS sets how often memory is damaged.
  */
@@ -53,13 +55,16 @@ static bool has_end(const char *path)
 
 	if (!f)
 		return false;
-	yes = fseek(f, -6, SEEK_END) == 0 && fread(tail, 1, 6, f) == 6 && strcmp(tail, "end 1\n") == 0;
+	yes = fseek(f, -6, SEEK_END) == 0 && fread(tail, 1, 6, f) == 6 &&
+	      strcmp(tail, "end 1\n") == 0;
 	fclose(f);
 	return yes;
 }
 
-/* Starts DIR/name with `args` behind the name of its output file, and waits until it has told all. */
-static void program_start(struct program *p, const char *name, const char *args, const char *tunables)
+/* Starts DIR/name with `args` behind the name of its output file, and waits until it has told all.
+ */
+static void program_start(struct program *p, const char *name, const char *args,
+			  const char *tunables)
 {
 	const char *ld = getenv("WHYRSS_TEST_LD");
 	char line[1024];
@@ -69,7 +74,8 @@ static void program_start(struct program *p, const char *name, const char *args,
 	snprintf(p->out, sizeof(p->out), "%s/%s.out", dir, name);
 	unlink(p->out);
 	snprintf(line, sizeof(line), "%s%s exec %s %s/%s %s %s", tunables ? "GLIBC_TUNABLES=" : "",
-		 tunables ? tunables : "", ld && !strstr(name, "static") ? ld : "", dir, name, p->out, args);
+		 tunables ? tunables : "", ld && !strstr(name, "static") ? ld : "", dir, name,
+		 p->out, args);
 	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
 	p->pid = fork();
 	assert_true(p->pid >= 0);
@@ -119,10 +125,11 @@ static void said_read(const struct program *p, struct said *s)
 	const struct {
 		const char *name;
 		uint64_t *to;
-	} names[] = {{"arena", &s->arena},     {"uordblks", &s->uordblks}, {"fordblks", &s->fordblks},
-		     {"fsmblks", &s->fsmblks}, {"keepcost", &s->keepcost}, {"hblks", &s->hblks},
-		     {"hblkhd", &s->hblkhd},   {"failed", &s->failed},	   {"blocks", &s->blocks},
-		     {"end", &s->end}};
+	} names[] = {{"arena", &s->arena},	 {"uordblks", &s->uordblks},
+		     {"fordblks", &s->fordblks}, {"fsmblks", &s->fsmblks},
+		     {"keepcost", &s->keepcost}, {"hblks", &s->hblks},
+		     {"hblkhd", &s->hblkhd},	 {"failed", &s->failed},
+		     {"blocks", &s->blocks},	 {"end", &s->end}};
 	char name[32], path[160], line[256];
 	unsigned long long a, b;
 	FILE *f = fopen(p->out, "r");
@@ -193,6 +200,21 @@ static void reading_close(struct reading *r)
 	arena_free(&r->s.mem);
 }
 
+/* Resident pages, as the kernel counts them. */
+static unsigned long rss_of(int pid)
+{
+	unsigned long size, rss = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu %lu", &size, &rss), 2);
+	fclose(f);
+	return rss;
+}
+
 static void reading_run(struct reading *r)
 {
 	static const struct native_taken nothing;
@@ -215,10 +237,12 @@ static void check_sound(const struct reading *r)
 		assert_true(v->start < v->end && v->start % OS_PAGE == 0 && v->end % OS_PAGE == 0);
 		assert_true(i == 0 || n->ranges[i - 1].end <= v->start);
 		for (uint64_t k = 0; k < pages; k++) {
-			uint32_t mine = v->mine ? v->mine[k] : OS_PAGE, u = v->used ? v->used[k] : mine;
+			uint32_t mine = v->mine ? v->mine[k] : OS_PAGE,
+				 u = v->used ? v->used[k] : mine;
 
 			if (u > mine || mine > OS_PAGE)
-				fail_msg("page %llu: %u of %u used", (unsigned long long)k, u, mine);
+				fail_msg("page %llu: %u of %u used", (unsigned long long)k, u,
+					 mine);
 			used += u;
 			all += mine;
 		}
@@ -249,7 +273,9 @@ static bytes check_blocks(const struct native *n, const struct said *s)
 	uint32_t **own = calloc(n->n_ranges, sizeof(*own));
 
 	for (uint32_t i = 0; i < n->n_ranges; i++)
-		own[i] = n->ranges[i].used ? calloc((n->ranges[i].end - n->ranges[i].start) / OS_PAGE, 4) : NULL;
+		own[i] = n->ranges[i].used
+				 ? calloc((n->ranges[i].end - n->ranges[i].start) / OS_PAGE, 4)
+				 : NULL;
 	for (uint32_t b = 0; b < s->n_block; b++) {
 		/* A chunk in use is its 8-byte size and what the program may use. */
 		taddr lo = s->block[b].at - 8, hi = s->block[b].at + s->block[b].usable;
@@ -272,11 +298,12 @@ static bytes check_blocks(const struct native *n, const struct said *s)
 	}
 	for (uint32_t i = 0; i < n->n_ranges; i++) {
 		/* The last 8 bytes of a chunk lie in its successor: a page may be 8 bytes ahead. */
-		for (uint64_t k = 0; own[i] && k < (n->ranges[i].end - n->ranges[i].start) / OS_PAGE; k++)
+		for (uint64_t k = 0;
+		     own[i] && k < (n->ranges[i].end - n->ranges[i].start) / OS_PAGE; k++)
 			if (own[i][k] > n->ranges[i].used[k] + 8U)
 				fail_msg("page %llx: %u bytes of blocks, %u in use",
-					 (unsigned long long)(n->ranges[i].start + k * OS_PAGE), own[i][k],
-					 n->ranges[i].used[k]);
+					 (unsigned long long)(n->ranges[i].start + k * OS_PAGE),
+					 own[i][k], n->ranges[i].used[k]);
 		free(own[i]);
 	}
 	free(own);
@@ -291,15 +318,19 @@ static void compare(const char *name, const char *args, const char *tunables)
 	struct reading r;
 	bytes front, blocks, what[3] = {0}, overhead;
 	unsigned threads = (unsigned)atoi(args);
+	unsigned long rss;
 
 	program_start(&p, name, args, tunables);
 	said_read(&p, &s);
 	reading_open(&r, p.pid);
+	rss = rss_of(p.pid);
 	reading_run(&r);
-	print_message("%s %s %s: %.2f ms, used %llu free %llu tcache %llu fast %llu mmapped %llu\n", name, args,
-		      tunables ? tunables : "", r.took * 1e3, (unsigned long long)r.n.used,
-		      (unsigned long long)r.n.free, (unsigned long long)r.n.tcache_free,
-		      (unsigned long long)r.n.fast_free, (unsigned long long)r.n.mmapped);
+	assert_int_equal(rss_of(p.pid), rss); /* looking at it made it no larger */
+	print_message("%s %s %s: %.2f ms, used %llu free %llu tcache %llu fast %llu mmapped %llu\n",
+		      name, args, tunables ? tunables : "", r.took * 1e3,
+		      (unsigned long long)r.n.used, (unsigned long long)r.n.free,
+		      (unsigned long long)r.n.tcache_free, (unsigned long long)r.n.fast_free,
+		      (unsigned long long)r.n.mmapped);
 	print_notes(&r);
 	check_sound(&r);
 	assert_int_equal(r.s.notes.n, 0);
@@ -320,18 +351,20 @@ static void compare(const char *name, const char *args, const char *tunables)
 	assert_int_equal(r.n.fast_free, s.fsmblks);
 	assert_int_equal(r.n.mmapped_chunks, s.hblks);
 	/* 2.43 counts 16 bytes too many at every mremap. */
-	assert_true(r.n.mmapped == s.hblkhd || (s.hblkhd > r.n.mmapped && s.hblkhd - r.n.mmapped < 1024));
+	assert_true(r.n.mmapped == s.hblkhd ||
+		    (s.hblkhd > r.n.mmapped && s.hblkhd - r.n.mmapped < 1024));
 	assert_true(r.n.top_free >= s.keepcost && r.n.top_free <= s.fordblks);
 
 	/*
-	 * What is in use besides the program's blocks: a few streams, each arena's own struct, each thread's
-	 * cache and TLS. A cache that was missed would be up to 240 KiB more.
+	 * What is in use besides the program's blocks: a few streams, each arena's own struct, each
+	 * thread's cache and TLS. A cache that was missed would be up to 240 KiB more.
 	 */
 	blocks = check_blocks(&r.n, &s);
 	assert_true(blocks <= r.n.used - r.n.mmapped);
 	overhead = r.n.used - r.n.mmapped - front - blocks;
-	if (overhead > 8192 + (threads + 1) * 4096 + s.arenas * 4096 + (strchr(args, 'h') ? 12304 : 0) +
-			       (strchr(args, 'n') ? 8192 : 0) + s.n_block / 500)
+	if (overhead > 8192 + (threads + 1) * 4096 + s.arenas * 4096 +
+			       (strchr(args, 'h') ? 12304 : 0) + (strchr(args, 'n') ? 8192 : 0) +
+			       s.n_block / 500)
 		fail_msg("%llu bytes in use that are no block", (unsigned long long)overhead);
 
 	for (uint32_t i = 0; i < s.n_stack; i++) {
@@ -342,7 +375,8 @@ static void compare(const char *name, const char *args, const char *tunables)
 
 			/* glibc's answer counts the guard in some releases. */
 			found |= v->end == s.stack[i].end &&
-				 (v->start == s.stack[i].start || v->start == s.stack[i].start + OS_PAGE);
+				 (v->start == s.stack[i].start ||
+				  v->start == s.stack[i].start + OS_PAGE);
 		}
 		assert_true(found);
 	}
@@ -357,10 +391,10 @@ static void compare(const char *name, const char *args, const char *tunables)
 static void same_as_malloc_info(void **state)
 {
 	static const char *const args[] = {
-		"0 0 f 1",     "0 0 s 2",	"3 0 sfl 3",   "2 1 sfa 4",  "4 2 sflarme 5", "2 0 b 6",  "0 0 h 7",
-		"0 0 n 8",     "1 0 nsfla 9",	"2 0 t 10",    "2 0 slt 11", "0 0 F 12",      "1 0 sc 13", "8 0 sfe 14",
-		"3 0 aramlr 15", "2 0 hsf 16",	"1 0 ulu 17",
-		"2 0 slv 18",
+		"0 0 f 1",    "0 0 s 2",    "3 0 sfl 3",  "2 1 sfa 4",	 "4 2 sflarme 5",
+		"2 0 b 6",    "0 0 h 7",    "0 0 n 8",	  "1 0 nsfla 9", "2 0 t 10",
+		"2 0 slt 11", "0 0 F 12",   "1 0 sc 13",  "8 0 sfe 14",	 "3 0 aramlr 15",
+		"2 0 hsf 16", "1 0 ulu 17", "2 0 slv 18",
 	};
 
 	(void)state;
@@ -370,7 +404,8 @@ static void same_as_malloc_info(void **state)
 
 static void same_in_a_static_program(void **state)
 {
-	static const char *const args[] = {"0 0 f 1", "3 0 sfl 2", "4 2 sflarme 3", "1 0 nsf 4", "0 0 h 5"};
+	static const char *const args[] = {"0 0 f 1", "3 0 sfl 2", "4 2 sflarme 3", "1 0 nsf 4",
+					   "0 0 h 5"};
 
 	(void)state;
 	if (!have_static)
@@ -382,11 +417,16 @@ static void same_in_a_static_program(void **state)
 static void same_with_tunables(void **state)
 {
 	static const char *const tunables[] = {
-		"glibc.malloc.tcache_count=0",	     "glibc.malloc.tcache_count=200",
-		"glibc.malloc.mxfast=160",	     "glibc.malloc.perturb=165",
-		"glibc.malloc.mmap_threshold=20000", "glibc.malloc.mmap_max=0",
-		"glibc.malloc.top_pad=1000000",	     "glibc.malloc.arena_max=1",
-		"glibc.malloc.hugetlb=1",	     "glibc.malloc.hugetlb=2",
+		"glibc.malloc.tcache_count=0",
+		"glibc.malloc.tcache_count=200",
+		"glibc.malloc.mxfast=160",
+		"glibc.malloc.perturb=165",
+		"glibc.malloc.mmap_threshold=20000",
+		"glibc.malloc.mmap_max=0",
+		"glibc.malloc.top_pad=1000000",
+		"glibc.malloc.arena_max=1",
+		"glibc.malloc.hugetlb=1",
+		"glibc.malloc.hugetlb=2",
 	};
 
 	(void)state;
@@ -441,7 +481,8 @@ static void never_fails_under_load(void **state)
 			if (r.t->os->maps[k].flags & MAP_WRITE)
 				mapped += r.t->os->maps[k].end - r.t->os->maps[k].start;
 		assert_true(r.n.used + r.n.free <= mapped);
-		/* Four threads hold 2/3 of 20,000 blocks of some 1.2 KiB on average, and as much free. */
+		/* Four threads hold 2/3 of 20,000 blocks of some 1.2 KiB on average, and as much
+		 * free. */
 		assert_true(r.n.used > (20 << 20));
 		worst = MAX(worst, r.took);
 		sum += r.took;
@@ -450,8 +491,8 @@ static void never_fails_under_load(void **state)
 			print_notes(&r);
 		reading_close(&r);
 	}
-	print_message("churn: %.2f ms on average, %.2f at worst; %u of 200 walks had a note\n", sum / 200 * 1e3,
-		      worst * 1e3, with_notes);
+	print_message("churn: %.2f ms on average, %.2f at worst; %u of 200 walks had a note\n",
+		      sum / 200 * 1e3, worst * 1e3, with_notes);
 	program_stop(&p);
 }
 
@@ -467,7 +508,8 @@ struct fake {
 	uint64_t seed;
 	uint64_t reads, swapped_reads;
 	uint8_t **copy; /* of each mapping, NULL: not readable */
-	bool true_libc; /* libc's own data, and the first page of each arena, are the copy all the same */
+	bool true_libc; /* libc's own data, and the first page of each arena, are the copy all the
+			   same */
 };
 
 static uint64_t mix(uint64_t v)
@@ -486,7 +528,10 @@ static uint64_t fake_word(const struct fake *f, taddr at)
 		uint64_t v = mix(at ^ f->seed);
 
 		/* Half of it looks like something. */
-		return v & 1 ? v : v & 2 ? 0x21 + (v >> 8 & 0x3f0) : v & 4 ? at - 16 : f->os.maps[v % f->os.n_maps].start + (v >> 40);
+		return v & 1   ? v
+		       : v & 2 ? 0x21 + (v >> 8 & 0x3f0)
+		       : v & 4 ? at - 16
+			       : f->os.maps[v % f->os.n_maps].start + (v >> 40);
 	}
 	case LIE_21:
 		return 0x21;
@@ -523,7 +568,8 @@ static size_t fake_read(struct target *t, taddr at, void *dst, size_t n)
 
 		if (!from)
 			return 0;
-		f->swapped_reads += pages_next(&f->os.pages, round_down(at, OS_PAGE), at + n, PAGE_SWAPPED, true) < at + n;
+		f->swapped_reads += pages_next(&f->os.pages, round_down(at, OS_PAGE), at + n,
+					       PAGE_SWAPPED, true) < at + n;
 		memcpy(to, from + (at - m->start), n);
 		return n;
 	}
@@ -545,17 +591,39 @@ static const struct target_ops FAKE_OPS = {.name = "fake", .read = fake_read};
 static void lies_end_quickly(void **state)
 {
 	struct mapping maps[] = {
-		{.start = 0x400000, .end = 0x500000, .flags = MAP_READ | MAP_WRITE | MAP_FILE, .path = "/bin/x"},
-		{.start = 0x10000000, .end = 0x10000000 + (64ULL << 20), .flags = MAP_READ | MAP_WRITE, .path = "[heap]"},
-		{.start = 0x7f0000000000, .end = 0x7f0040000000, .flags = MAP_READ | MAP_WRITE, .path = ""},
-		{.start = 0x7f1000000000, .end = 0x7f2000000000, .flags = MAP_READ | MAP_WRITE, .path = ""},
-		{.start = 0x7f8000000000, .end = 0x7f8000002000, .flags = MAP_READ | MAP_WRITE | MAP_FILE,
+		{.start = 0x400000,
+		 .end = 0x500000,
+		 .flags = MAP_READ | MAP_WRITE | MAP_FILE,
+		 .path = "/bin/x"},
+		{.start = 0x10000000,
+		 .end = 0x10000000 + (64ULL << 20),
+		 .flags = MAP_READ | MAP_WRITE,
+		 .path = "[heap]"},
+		{.start = 0x7f0000000000,
+		 .end = 0x7f0040000000,
+		 .flags = MAP_READ | MAP_WRITE,
+		 .path = ""},
+		{.start = 0x7f1000000000,
+		 .end = 0x7f2000000000,
+		 .flags = MAP_READ | MAP_WRITE,
+		 .path = ""},
+		{.start = 0x7f8000000000,
+		 .end = 0x7f8000002000,
+		 .flags = MAP_READ | MAP_WRITE | MAP_FILE,
 		 .path = "/lib/libc.so.6"},
-		{.start = 0x7f8000002000, .end = 0x7f8000010000, .flags = MAP_READ | MAP_WRITE, .path = ""},
+		{.start = 0x7f8000002000,
+		 .end = 0x7f8000010000,
+		 .flags = MAP_READ | MAP_WRITE,
+		 .path = ""},
 		{.start = 0x7ffff0000000, .end = 0x7ffff0100000, .flags = 0, .path = ""},
-		{.start = 0x7ffff0100000, .end = 0x7ffff0900000, .flags = MAP_READ | MAP_WRITE, .path = ""},
+		{.start = 0x7ffff0100000,
+		 .end = 0x7ffff0900000,
+		 .flags = MAP_READ | MAP_WRITE,
+		 .path = ""},
 	};
-	struct os_thread threads[] = {{.tid = 1, .sp = 0x7ffff0800000}, {.tid = 2, .sp = 1}, {.tid = 3, .sp = UINT64_MAX}};
+	struct os_thread threads[] = {{.tid = 1, .sp = 0x7ffff0800000},
+				      {.tid = 2, .sp = 1},
+				      {.tid = 3, .sp = UINT64_MAX}};
 
 	(void)state;
 	for (int lie = 0; lie < LIES * 4; lie++) {
@@ -568,21 +636,27 @@ static void lies_end_quickly(void **state)
 		arena_init(&r.s.mem, 0);
 		r.s.cgo = true;
 		f.t = (struct target){.ops = &FAKE_OPS, .os = &f.os, .impl = &f};
-		f.os = (struct os_facts){.maps = maps, .n_maps = ARRAY_LEN(maps), .threads = threads, .n_threads = 3, .exe = "/bin/x"};
+		f.os = (struct os_facts){.maps = maps,
+					 .n_maps = ARRAY_LEN(maps),
+					 .threads = threads,
+					 .n_threads = 3,
+					 .exe = "/bin/x"};
 		pages_init(&f.os.pages, &pages);
 		if (lie / LIES & 1) {
 			f.os.residency = RESIDENCY_SCAN;
 			for (size_t i = 0; i < ARRAY_LEN(maps); i++)
-				assert_true(pages_set(&f.os.pages, maps[i].start, maps[i].start + MIN(maps[i].end - maps[i].start, 32u << 20),
-						      i % 3 ? PAGE_RESIDENT : PAGE_SWAPPED, NULL));
+				assert_true(pages_set(
+					&f.os.pages, maps[i].start,
+					maps[i].start + MIN(maps[i].end - maps[i].start, 32u << 20),
+					i % 3 ? PAGE_RESIDENT : PAGE_SWAPPED, NULL));
 		}
 		pages_close(&f.os.pages);
 		/* The second half has no libc: main_arena would be in the program. */
 		if (lie / LIES & 2)
 			maps[4].path = "/lib/other.so";
 		reading_run(&r);
-		print_message("lie %d: kind %d, %.0f ms, %llu reads, %u notes\n", lie, r.n.kind, r.took * 1e3,
-			      (unsigned long long)f.reads, r.s.notes.n);
+		print_message("lie %d: kind %d, %.0f ms, %llu reads, %u notes\n", lie, r.n.kind,
+			      r.took * 1e3, (unsigned long long)f.reads, r.s.notes.n);
 		check_sound(&r);
 		assert_true(r.n.kind == NATIVE_UNKNOWN);
 		assert_true(r.s.notes.n > 0);
@@ -617,7 +691,8 @@ static void fake_free(struct fake *f)
 	free(f->copy);
 }
 
-/* A heap of which a part is swapped out: that part is not read, counts as used, and a note says so. */
+/* A heap of which a part is swapped out: that part is not read, counts as used, and a note says so.
+ */
 static void leaves_swapped_pages_alone(void **state)
 {
 	struct program p;
@@ -650,7 +725,9 @@ static void leaves_swapped_pages_alone(void **state)
 		}
 		for (taddr at = m->start; at < m->end; at += OS_PAGE)
 			if (pages_is(was, at, PAGE_RESIDENT))
-				assert_true(pages_set(&f.os.pages, at, at + OS_PAGE, at >= lo && at < hi ? PAGE_SWAPPED : PAGE_RESIDENT, NULL));
+				assert_true(pages_set(
+					&f.os.pages, at, at + OS_PAGE,
+					at >= lo && at < hi ? PAGE_SWAPPED : PAGE_RESIDENT, NULL));
 	}
 	pages_close(&f.os.pages);
 	r.t = &f.t;
@@ -663,7 +740,8 @@ static void leaves_swapped_pages_alone(void **state)
 	assert_non_null(strstr(r.s.notes.v[0], "swapped"));
 	assert_int_equal(r.n.used + r.n.free, real.n.used + real.n.free);
 	assert_true(r.n.used > real.n.used && r.n.used < real.n.used + (1u << 20));
-	/* Outside of it every page is as before, but for the ends and chunks of lists that lead through it. */
+	/* Outside of it every page is as before, but for the ends and chunks of lists that lead
+	 * through it. */
 	for (uint32_t i = 0; i < r.n.n_ranges; i++) {
 		const struct native_range *v = &r.n.ranges[i];
 		uint32_t other = 0;
@@ -676,7 +754,8 @@ static void leaves_swapped_pages_alone(void **state)
 			else
 				other += v->used[k] != real.n.ranges[i].used[k];
 		}
-		print_message("%u of %llu other pages differ\n", other, (unsigned long long)((v->end - v->start) / OS_PAGE));
+		print_message("%u of %llu other pages differ\n", other,
+			      (unsigned long long)((v->end - v->start) / OS_PAGE));
 		assert_true(other < 300);
 	}
 	fake_free(&f);
@@ -687,7 +766,8 @@ static void leaves_swapped_pages_alone(void **state)
 	free(s.block);
 }
 
-/* The bytes of a real process, with words changed: pointers into its own memory, sizes, flags, anything. */
+/* The bytes of a real process, with words changed: pointers into its own memory, sizes, flags,
+ * anything. */
 static void damage_ends_quickly(void **state)
 {
 	struct program p;
@@ -711,7 +791,8 @@ static void damage_ends_quickly(void **state)
 	for (uint32_t i = 0; i < f.os.n_maps; i++) {
 		const struct mapping *m = &f.os.maps[i];
 
-		for (taddr at = m->start; f.copy[i] && at + 8 <= m->end && n_where < 4000000; at += 8) {
+		for (taddr at = m->start; f.copy[i] && at + 8 <= m->end && n_where < 4000000;
+		     at += 8) {
 			uint64_t v;
 
 			memcpy(&v, f.copy[i] + (at - m->start), 8);
@@ -728,8 +809,9 @@ static void damage_ends_quickly(void **state)
 		arena_init(&r.out, (bytes)1 << 30);
 		arena_init(&r.s.mem, 0);
 		reading_run(&r);
-		print_message("heaps lie %d: kind %d, %.0f ms, used %llu free %llu\n", f.lie, r.n.kind, r.took * 1e3,
-			      (unsigned long long)r.n.used, (unsigned long long)r.n.free);
+		print_message("heaps lie %d: kind %d, %.0f ms, used %llu free %llu\n", f.lie,
+			      r.n.kind, r.took * 1e3, (unsigned long long)r.n.used,
+			      (unsigned long long)r.n.free);
 		print_notes(&r);
 		check_sound(&r);
 		assert_int_equal(r.n.kind, NATIVE_GLIBC);
@@ -758,7 +840,8 @@ static void damage_ends_quickly(void **state)
 				for (uint32_t tries = 0; tries < 1000; tries++) {
 					at = where[mix(to + tries) % n_where];
 					m = map_find(&f.os, at);
-					if (strstr(m->path, "libc.so") || at % (64 << 20) < 4096 || m->end - m->start <= 65536)
+					if (strstr(m->path, "libc.so") || at % (64 << 20) < 4096 ||
+					    m->end - m->start <= 65536)
 						break;
 				}
 			}
@@ -766,14 +849,29 @@ static void damage_ends_quickly(void **state)
 			undo[i].at = f.copy[m - f.os.maps] + (at - m->start);
 			memcpy(&undo[i].was, undo[i].at, 8);
 			switch (v >> 8 & 7) {
-			case 0: to = where[mix(to) % n_where]; break;
-			case 1: to = where[mix(to) % n_where] & ~(uint64_t)15; break;
-			case 2: to = undo[i].was ^ (uint64_t)1 << (to & 63); break;
-			case 3: to = 0; break;
-			case 4: to = undo[i].was + 16 * (to & 255); break;
-			case 5: to = (to & 0xfff0) | (to >> 20 & 7); break;
-			case 6: to = (uint64_t)1 << (to & 63); break;
-			default: break;
+			case 0:
+				to = where[mix(to) % n_where];
+				break;
+			case 1:
+				to = where[mix(to) % n_where] & ~(uint64_t)15;
+				break;
+			case 2:
+				to = undo[i].was ^ (uint64_t)1 << (to & 63);
+				break;
+			case 3:
+				to = 0;
+				break;
+			case 4:
+				to = undo[i].was + 16 * (to & 255);
+				break;
+			case 5:
+				to = (to & 0xfff0) | (to >> 20 & 7);
+				break;
+			case 6:
+				to = (uint64_t)1 << (to & 63);
+				break;
+			default:
+				break;
 			}
 			memcpy(undo[i].at, &to, 8);
 		}
@@ -791,8 +889,8 @@ static void damage_ends_quickly(void **state)
 		arena_free(&r.out);
 		arena_free(&r.s.mem);
 	}
-	print_message("damaged %d times: %.1f ms at worst, %u with a note, %u not recognised\n", rounds, worst * 1e3,
-		      with_notes, unknown);
+	print_message("damaged %d times: %.1f ms at worst, %u with a note, %u not recognised\n",
+		      rounds, worst * 1e3, with_notes, unknown);
 	fake_free(&f);
 	free(where);
 	reading_close(&real);
@@ -802,15 +900,25 @@ static void damage_ends_quickly(void **state)
 
 static void names_other_allocators(void **state)
 {
-	static const char *const paths[] = {"/usr/lib/libjemalloc.so.2", "/lib/ld-musl-x86_64.so.1", "/opt/libtcmalloc.so.4"};
+	static const char *const paths[] = {"/usr/lib/libjemalloc.so.2", "/lib/ld-musl-x86_64.so.1",
+					    "/opt/libtcmalloc.so.4"};
 	static const char *const names[] = {"jemalloc", "musl", "tcmalloc"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
 		struct mapping maps[] = {
-			{.start = 0x400000, .end = 0x500000, .flags = MAP_READ | MAP_WRITE | MAP_FILE, .path = "/bin/x"},
-			{.start = 0x1000000, .end = 0x1021000, .flags = MAP_READ | MAP_WRITE, .path = "[heap]"},
-			{.start = 0x7f8000000000, .end = 0x7f8000002000, .flags = MAP_READ | MAP_WRITE | MAP_FILE, .path = paths[i]},
+			{.start = 0x400000,
+			 .end = 0x500000,
+			 .flags = MAP_READ | MAP_WRITE | MAP_FILE,
+			 .path = "/bin/x"},
+			{.start = 0x1000000,
+			 .end = 0x1021000,
+			 .flags = MAP_READ | MAP_WRITE,
+			 .path = "[heap]"},
+			{.start = 0x7f8000000000,
+			 .end = 0x7f8000002000,
+			 .flags = MAP_READ | MAP_WRITE | MAP_FILE,
+			 .path = paths[i]},
 		};
 		struct fake f = {.lie = LIE_ZERO};
 		struct reading r = {.t = &f.t};
@@ -846,10 +954,15 @@ static void costs_nothing_without_libc(void **state)
 	(void)state;
 	f.t = (struct target){.ops = &FAKE_OPS, .os = &f.os, .impl = &f};
 	f.os = (struct os_facts){.maps = maps, .n_maps = ARRAY_LEN(maps), .exe = "/bin/x"};
-	maps[0] = (struct mapping){.start = 0x1000000, .end = 0x1021000, .flags = MAP_READ | MAP_WRITE, .path = "[heap]"};
+	maps[0] = (struct mapping){.start = 0x1000000,
+				   .end = 0x1021000,
+				   .flags = MAP_READ | MAP_WRITE,
+				   .path = "[heap]"};
 	for (size_t i = 1; i < ARRAY_LEN(maps); i++)
-		maps[i] = (struct mapping){.start = 0xc000000000 + i * 0x2000, .end = 0xc000001000 + i * 0x2000,
-					   .flags = MAP_READ | MAP_WRITE, .path = ""};
+		maps[i] = (struct mapping){.start = 0xc000000000 + i * 0x2000,
+					   .end = 0xc000001000 + i * 0x2000,
+					   .flags = MAP_READ | MAP_WRITE,
+					   .path = ""};
 	arena_init(&r.out, 0);
 	start = seconds();
 	native_read(&f.t, &taken, NULL, 0, &r.out, &r.s, &r.n);
@@ -905,8 +1018,11 @@ static bool build(const char *source, const char *name, const char *flags)
 	const char *tests = getenv("WHYRSS_TESTS");
 	char line[1024];
 
-	snprintf(line, sizeof(line), "${CC:-cc} -O1 -pthread -Wno-deprecated-declarations %s -o %s/%s %s/native/%s.c %s", flags, dir,
-		 name, tests ? tests : "tests", source, getenv("WHYRSS_TEST_CFLAGS") ? getenv("WHYRSS_TEST_CFLAGS") : "");
+	snprintf(
+		line, sizeof(line),
+		"${CC:-cc} -O1 -pthread -Wno-deprecated-declarations %s -o %s/%s %s/native/%s.c %s",
+		flags, dir, name, tests ? tests : "tests", source,
+		getenv("WHYRSS_TEST_CFLAGS") ? getenv("WHYRSS_TEST_CFLAGS") : "");
 	return system(line) == 0;
 }
 
@@ -931,11 +1047,16 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(same_as_malloc_info),	    cmocka_unit_test(same_in_a_static_program),
-		cmocka_unit_test(same_with_tunables),	    cmocka_unit_test(never_fails_under_load),
-		cmocka_unit_test(lies_end_quickly),	    cmocka_unit_test(damage_ends_quickly),
-		cmocka_unit_test(names_other_allocators),   cmocka_unit_test(costs_nothing_without_libc),
-		cmocka_unit_test(leaves_taken_memory_alone), cmocka_unit_test(leaves_swapped_pages_alone),
+		cmocka_unit_test(same_as_malloc_info),
+		cmocka_unit_test(same_in_a_static_program),
+		cmocka_unit_test(same_with_tunables),
+		cmocka_unit_test(never_fails_under_load),
+		cmocka_unit_test(lies_end_quickly),
+		cmocka_unit_test(damage_ends_quickly),
+		cmocka_unit_test(names_other_allocators),
+		cmocka_unit_test(costs_nothing_without_libc),
+		cmocka_unit_test(leaves_taken_memory_alone),
+		cmocka_unit_test(leaves_swapped_pages_alone),
 		cmocka_unit_test(tells_many_fast_chunks),
 	};
 
