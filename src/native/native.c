@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/str.h"
 #include "base/unit.h"
@@ -25,6 +26,7 @@ static const struct {
 	{"libasan", "AddressSanitizer"}, {"libmesh", "Mesh"},
 };
 
+#define FIND_TRIES 3
 #define STEPS_MAX ((uint64_t)1 << 29)
 #define PEEKS_MAX ((uint64_t)1 << 20)
 #define DARK_MAX  ((uint64_t)256 << 20)
@@ -281,7 +283,7 @@ void native_read(struct target *t, const struct native_taken *taken,
 			 .steps_left = STEPS_MAX,
 			 .peeks_left = PEEKS_MAX,
 			 .dark_left = DARK_MAX};
-	bool unused = false;
+	bool unused = false, found = false;
 
 	*ret = (struct native){.kind = NATIVE_NONE, .libc = ""};
 	arena_init(&scratch, 0);
@@ -297,7 +299,15 @@ void native_read(struct target *t, const struct native_taken *taken,
 		return;
 	}
 	ret->libc = libc.glibc_path ? libc.glibc_path : "glibc (static)";
-	if (!glibc_find(&w, libc.lo, libc.hi, &unused) && !unused) {
+	/* An arena that is being made, or a page on its way to another place, hides it for a moment. */
+	for (int i = 0; i < FIND_TRIES; i++) {
+		if (i > 0)
+			nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+		found = glibc_find(&w, libc.lo, libc.hi, &unused) || unused;
+		if (found)
+			break;
+	}
+	if (!found) {
 		unknown_read(&w, libc.glibc_path ? libc.glibc_path : "", g0_stacks, n_g0, ret);
 		return;
 	}
