@@ -18,7 +18,7 @@ complete -c whyrss -l sort -s s -x -d 'sort by a column, named as in --json; lar
 complete -c whyrss -l by -x -a 'site-state state site start' -d 'what goroutines are grouped by: the go statement and the state, one of them, or the function started'
 complete -c whyrss -l pss -d 'walk once more for the proportional share (os.pss)'
 complete -c whyrss -l freeze -d 'stop the process while it is read and say for how long; without this it is never stopped'
-complete -c whyrss -l cgroup -x -d 'take the Go processes of a cgroup instead of TARGET'
+complete -c whyrss -l cgroup -x -d 'take the Go processes of a cgroup instead of TARGET: one line each, their answers with --all; JSON: one document a line'
 complete -c whyrss -l color -x -a 'auto always never' -d 'colours: on a terminal (auto, NO_COLOR is honoured), always or never'
 complete -c whyrss -l width -s w -x -d 'width of the text (default: the terminal'\''s, 100 when piped)'
 complete -c whyrss -l verbose -s v -d 'report timings and reads on stderr'

@@ -82,6 +82,24 @@ static void put_table(struct report *r, const char *key, struct table *t)
 	report_table(r, t);
 }
 
+/* "spans, maps": where an option goes; "" everywhere. */
+static const char *option_where(struct arena *a, const struct option_info *o)
+{
+	const char *ret = "";
+
+	if (!strcmp(o->views, "*"))
+		return "";
+	if (!strcmp(o->views, "@"))
+		return " (with a TARGET)";
+	for (const char *s = o->views; *s;) {
+		size_t n = strcspn(s, " ");
+
+		ret = arena_printf(a, "%s%s%.*s", ret, *ret ? ", " : " (", (int)n, s);
+		s += n + (s[n] == ' ');
+	}
+	return arena_printf(a, "%s)", ret);
+}
+
 static struct table *option_table(struct arena *a, const struct view *view)
 {
 	struct table *t = help_table(a, "options");
@@ -89,8 +107,14 @@ static struct table *option_table(struct arena *a, const struct view *view)
 	for (unsigned i = 0; i < N_OPTIONS; i++) {
 		const struct option_info *o = &OPTIONS[i];
 
-		if (!view || view_takes(view, (enum option_id)i))
-			add(a, t, o->name, option_label(a, o), option_help(a, o), o->views);
+		if (!view || view_takes(view, (enum option_id)i)) {
+			const char *help = option_help(a, o);
+
+			add(a, t, o->name, option_label(a, o), help, o->views);
+			if (!view)
+				t->rows.v[t->rows.n - 1].cells[COL_TEXT] = value_str(
+					arena_printf(a, "%s%s", help, option_where(a, o)));
+		}
 	}
 	return t;
 }

@@ -4,6 +4,7 @@
  */
 #include "front/open.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -24,7 +25,17 @@ static int exe_open(int pid)
 	return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 }
 
-static bool is_go(int fd, struct arena *a, const char **ret_version)
+/* Why a program of this release can't be explained; NULL: it can. As goruntime/open.c refuses. */
+static const char *refusal(const char *version, bool stripped)
+{
+	unsigned minor;
+
+	if (sscanf(version, "go1.%u", &minor) == 1 && minor < 18)
+		return "older than Go 1.18";
+	return stripped ? "stripped" : NULL;
+}
+
+static bool is_go(int fd, struct arena *a, const char **ret_version, const char **ret_why)
 {
 	CLEANUP(arena_free) struct arena scratch = {0};
 	struct go_buildinfo info = {0};
@@ -37,16 +48,19 @@ static bool is_go(int fd, struct arena *a, const char **ret_version)
 		return false;
 	found = go_buildinfo_read(&e, &scratch, &info, &why) && info.found;
 	elf_close(&e);
-	if (found)
+	if (found) {
 		*ret_version = arena_strdup(a, info.version ? info.version : "");
+		*ret_why = refusal(*ret_version, !e.has_symtab);
+	}
 	return found;
 }
 
 bool go_process_check(int pid, struct arena *a, const char **ret_version)
 {
 	CLEANUP(cleanup_fd) int fd = exe_open(pid);
+	const char *why;
 
-	return fd >= 0 && is_go(fd, a, ret_version);
+	return fd >= 0 && is_go(fd, a, ret_version, &why);
 }
 
 static const char *base_name(const char *path)
@@ -61,6 +75,7 @@ struct known_exe {
 	dev_t dev;
 	ino_t ino;
 	const char *version; /* NULL: not Go */
+	const char *why;     /* it can't be explained; NULL: it can */
 };
 
 bool go_processes(struct arena *a, struct go_processes *ret, struct err *err)
@@ -81,7 +96,8 @@ bool go_processes(struct arena *a, struct go_processes *ret, struct err *err)
 		if (rows[i].pid == getpid())
 			continue;
 		if (fd < 0 || fstat(fd, &st) != 0) {
-			hidden++;
+			/* kernel threads and zombies have no memory: never Go */
+			hidden += (errno == EACCES || errno == EPERM) && rows[i].rss;
 			continue;
 		}
 		for (uint32_t j = 0; j < seen.n && !k; j++)
@@ -90,7 +106,7 @@ bool go_processes(struct arena *a, struct go_processes *ret, struct err *err)
 		if (!k) {
 			k = VEC_PUSH(a, &seen);
 			*k = (struct known_exe){.dev = st.st_dev, .ino = st.st_ino};
-			if (!is_go(fd, a, &k->version))
+			if (!is_go(fd, a, &k->version, &k->why))
 				k->version = NULL;
 		}
 		if (!k->version)
@@ -105,6 +121,7 @@ bool go_processes(struct arena *a, struct go_processes *ret, struct err *err)
 			.go = k->version,
 			.rss = rows[i].rss,
 			.readable = rows[i].readable,
+			.why = k->why,
 		};
 	}
 	*ret = (struct go_processes){items.v, items.n, hidden};
@@ -198,7 +215,7 @@ bool target_find(const char *word, struct arena *a, int *ret_pid, struct err *er
 
 	if (*word >= '0' && *word <= '9' && str_u64(&at, false, &pid) && !*at) {
 		if (pid == 0 || pid > INT_MAX)
-			return err_set(err, ERR_GONE,
+			return err_set(err, ERR_USAGE,
 				       "%.30s: not a PID; whyrss alone lists the Go processes",
 				       word);
 		*ret_pid = (int)pid;

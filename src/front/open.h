@@ -18,8 +18,8 @@ bool go_processes(struct arena *a, struct go_processes *ret, struct err *err);
 
 /**
  * The PID that `word` means: a number, or the name of the only Go process of that name. Errors:
- * ERR_NOT_GO (no such process, several, not Go), ERR_FORMAT (a core, profile, capture or URL: named
- * as such).
+ * ERR_NOT_GO (no such process, several, not Go), ERR_USAGE (0), ERR_FORMAT (a core, profile,
+ * capture or URL: named as such).
  */
 bool target_find(const char *word, struct arena *a, int *ret_pid, struct err *err);
 

@@ -6,6 +6,9 @@
 #include "base/str.h"
 #include "view/report.h"
 
+/** Columns that text takes at least. */
+#define WIDTH_MIN 40U
+
 /** What the text is made for. */
 struct text_style {
 	uint32_t width; /* columns */

@@ -256,15 +256,17 @@ static void choose_rows(struct page *p, struct grid *g)
 	for (uint32_t i = 0; i < t->rows.n; i++) {
 		const struct row *r = &t->rows.v[i];
 
+		if (r->flags & ROW_DATA)
+			continue;
 		if ((r->flags & ROW_QUIET) && !p->style->all) {
 			g->left_out += !t->no_heading;
 			continue;
 		}
-		if (!(r->flags & ROW_SUM) && t->limit && seen >= t->limit) {
+		if (!(r->flags & (ROW_SUM | ROW_SHOWN)) && t->limit && seen >= t->limit) {
 			g->left_out++;
 			continue;
 		}
-		seen += !(r->flags & ROW_SUM);
+		seen += !(r->flags & (ROW_SUM | ROW_SHOWN));
 		g->rows[g->n_rows++] = r;
 	}
 }
@@ -523,6 +525,21 @@ static void add_details(struct page *p, const struct row *r)
 	}
 }
 
+/* One line under a row, cut in the middle where there is no room. */
+static void add_below(struct page *p, const char *s)
+{
+	static const struct column line = {NULL, "", COLUMN_TEXT, 0};
+	uint32_t hang = INDENT + 5;
+	uint32_t room = p->style->width > hang + 20 ? p->style->width - hang : 20;
+
+	s = safe(p, s);
+	spaces(p->to, hang);
+	ink(p, INK_DIM);
+	str_add(p->to, p->style->cut ? cut(p, &line, s, room) : s);
+	ink_off(p, INK_DIM);
+	end_line(p);
+}
+
 static void add_left_out(struct page *p, struct grid *g)
 {
 	if (!g->left_out)
@@ -568,7 +585,7 @@ static void add_table(struct page *p, const struct table *t)
 				str_add(p->to, "\n");
 			add_title(p, r->group);
 		}
-		if ((r->flags & ROW_SUM) && i)
+		if ((r->flags & (ROW_SUM | ROW_SHOWN)) && i)
 			add_left_out(p, &g);
 		memcpy(rest, g.text[i], sizeof(*rest) * t->n_columns);
 		for (uint32_t c = 0; c < t->n_columns; c++)
@@ -576,6 +593,8 @@ static void add_table(struct page *p, const struct table *t)
 				rest[c] = "";
 		while (add_line(p, &g, r, rest, nth))
 			nth++;
+		if (r->below)
+			add_below(p, r->below);
 		if (p->style->all)
 			add_details(p, r);
 	}

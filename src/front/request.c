@@ -23,12 +23,29 @@ static bool unknown_view(const char *word, struct err *err)
 	return err_set(err, ERR_USAGE, "%.40s: no such view; whyrss help lists them", word);
 }
 
+/* The first of several words is no view: the wrong order, two targets, or a typing error. */
+static bool not_a_view_first(const struct arguments *args, struct err *err)
+{
+	const char *first = args->words[0], *second = args->words[1];
+
+	if (view_find(second))
+		return err_set(err, ERR_USAGE, "%.40s: the view comes first: whyrss %s %.40s",
+			       first, second, first);
+	if (*first && !first[strspn(first, "0123456789")])
+		return err_set(err, ERR_USAGE, "%.40s: more than one target; give one, or --cgroup",
+			       second);
+	return unknown_view(first, err);
+}
+
 static bool check_words(const struct request *q, uint32_t n_words, const char *extra,
 			struct err *err)
 {
 	const struct view *v = q->view;
 	bool cgroup = option_set(&q->options, OPT_CGROUP);
 
+	if (n_words > 1 && (v->flags & VIEW_TARGET))
+		return err_set(err, ERR_USAGE, "%.40s: more than one target; give one, or --cgroup",
+			       extra);
 	if (n_words > 1)
 		return err_set(err, ERR_USAGE, "%.40s: one argument too many; see whyrss help %s",
 			       extra, v->name);
@@ -62,7 +79,7 @@ bool request_parse(int argc, const char *const *argv, struct request *ret, struc
 	if (q.view)
 		at = 1;
 	else if (args.n_words > 1)
-		return unknown_view(args.words[0], err);
+		return not_a_view_first(&args, err);
 	else
 		q.view = &VIEWS[args.n_words || option_set(&q.options, OPT_CGROUP)
 					? VIEW_ID_LEDGER
@@ -88,6 +105,9 @@ bool request_parse(int argc, const char *const *argv, struct request *ret, struc
 		return unknown_view(word, err);
 	if (option_set(&q.options, OPT_JSON) && option_set(&q.options, OPT_CSV))
 		return err_set(err, ERR_USAGE, "--json and --csv: take one of them");
+	if (option_set(&q.options, OPT_WIDTH) && q.options.v[OPT_WIDTH].number < WIDTH_MIN)
+		return err_set(err, ERR_USAGE, "--width %.20s: less than %u columns",
+			       q.options.v[OPT_WIDTH].text, WIDTH_MIN);
 	if (!view_check(q.view, &q.options, err))
 		return false;
 	*ret = q;

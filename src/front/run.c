@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/unit.h"
 #include "front/help.h"
@@ -15,7 +16,6 @@
 #include "goruntime/goruntime.h"
 
 #define PIPE_WIDTH 100U
-#define WIDTH_MIN  40U
 #define WIDTH_MAX  1000U
 
 struct text_style style_choose(const struct outlet *out, const struct options *o)
@@ -160,8 +160,40 @@ static void cleanup_session(struct go_session **g)
 		go_close(*g);
 }
 
+/* What the summary of a cgroup takes from the answers. */
+struct gathered {
+	struct arena *mem;
+	VEC(struct cgroup_process) v;
+	struct cgroup_facts *facts; /* of the process that is nearest to the top; NULL: unknown */
+};
+
+static void gather(struct gathered *to, const struct snapshot *s, const struct report *r, int pid)
+{
+	const struct cgroup_facts *c = s->os->cgroup;
+	const struct value *causes = value_get(&r->json, "causes"), *first = NULL;
+
+	if (value_count(causes))
+		first = value_get(&causes->list->items.v[0].v, "title");
+	*VEC_PUSH(to->mem, &to->v) = (struct cgroup_process){
+		.pid = pid,
+		.program = arena_strdup(to->mem, subject_program(s, to->mem)),
+		.cause = first && first->kind == VALUE_STR ? arena_strdup(to->mem, first->s) : "",
+		.rss = s->os->rss_kernel,
+		.rss_known = s->os->residency != RESIDENCY_NONE,
+		.profile = s->profile.inuse_space,
+		.profile_known = s->profile.enabled,
+	};
+	if (c && (!to->facts || strlen(c->path) < strlen(to->facts->path))) {
+		to->facts = ARENA_NEW(to->mem, struct cgroup_facts);
+		*to->facts = *c;
+		to->facts->path = arena_strdup(to->mem, c->path);
+		to->facts->limit_path = c->limit_path ? arena_strdup(to->mem, c->limit_path) : NULL;
+	}
+}
+
+/* `all` NULL: nothing is gathered. */
 static enum exit_code run_pid(const struct request *q, const struct outlet *to, int pid,
-			      struct str *out, struct str *messages)
+			      struct gathered *all, struct str *out, struct str *messages)
 {
 	CLEANUP(arena_free) struct arena session = {0}, answer = {0};
 	CLEANUP(cleanup_snapshot) struct snapshot snap = {0};
@@ -198,6 +230,8 @@ static enum exit_code run_pid(const struct request *q, const struct outlet *to, 
 	if (!q->view->run(&subject, &q->options, &answer, &r, &err))
 		goto failed;
 	lap(&w, PHASE_VIEW);
+	if (all)
+		gather(all, &snap, &r, pid);
 	if (!add_report(q, to, &r, out, &err))
 		goto failed;
 	lap(&w, PHASE_RENDER);
@@ -209,11 +243,16 @@ failed:
 	return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
-/* Each Go process of a cgroup; JSON gives one document a line. */
+/* Each Go process of a cgroup; JSON gives one document a line. The ledger as text: a summary, and
+ * the answers with --all. */
 static enum exit_code run_cgroup(const struct request *q, const struct outlet *to, struct str *out,
 				 struct str *messages)
 {
 	CLEANUP(arena_free) struct arena a = {0};
+	struct str single = {0};
+	struct gathered all = {.mem = &a};
+	bool brief = q->view == &VIEWS[VIEW_ID_LEDGER] && !option_set(&q->options, OPT_JSON) &&
+		     !option_set(&q->options, OPT_CSV);
 	const char *path = q->options.v[OPT_CGROUP].text, *version;
 	struct outlet plain = *to;
 	uint32_t n, answered = 0, failed = 0, partial = 0;
@@ -232,13 +271,28 @@ static enum exit_code run_cgroup(const struct request *q, const struct outlet *t
 
 		if (!go_process_check(pids[i], &a, &version))
 			continue;
-		code = run_pid(q, &plain, pids[i], out, messages);
-		if (code == EXIT_USAGE)
+		code = run_pid(q, &plain, pids[i], brief ? &all : NULL, brief ? &single : out,
+			       messages);
+		if (code == EXIT_USAGE) {
+			str_free(&single);
 			return code;
+		}
 		answered += code != EXIT_FAILED;
 		failed += code == EXIT_FAILED;
 		partial += code == EXIT_PARTIAL;
 	}
+	if (brief && answered) {
+		struct report r;
+
+		report_init(&r, &a, "whyrss.cgroup/1");
+		cgroup_report(path, all.facts, failed, all.v.v, all.v.n, &r);
+		(void)add_report(q, to, &r, out, &err); /* text: nothing can fail */
+		if (option_set(&q->options, OPT_ALL)) {
+			str_add(out, "\n");
+			str_addn(out, single.s, single.n);
+		}
+	}
+	str_free(&single);
 	if (!answered && !failed) {
 		err_set(&err, ERR_NOT_GO,
 			"--cgroup %.120s: no Go process among its %u; give the path as "
@@ -267,8 +321,10 @@ static enum exit_code run_processes(const struct request *q, const struct outlet
 		message_add(messages, &err);
 		return EXIT_FAILED;
 	}
-	subject =
-		(struct subject){.processes = all.v, .n_processes = all.n, .n_hidden = all.hidden};
+	subject = (struct subject){.processes = all.v,
+				   .n_processes = all.n,
+				   .n_hidden = all.hidden,
+				   .root = geteuid() == 0};
 	if (q->view->run(&subject, &q->options, &a, &r, &err) && add_report(q, to, &r, out, &err))
 		return EXIT_ANSWERED;
 	message_add(messages, &err);
@@ -344,7 +400,7 @@ enum exit_code request_run(const struct request *q, const struct outlet *to, str
 		return run_cgroup(q, to, out, messages);
 	if (!target_find(q->target, &a, &pid, &err)) {
 		message_add(messages, &err);
-		return EXIT_FAILED;
+		return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 	}
-	return run_pid(q, to, pid, out, messages);
+	return run_pid(q, to, pid, NULL, out, messages);
 }

@@ -94,7 +94,9 @@ bool read_profile(struct reading *r, struct err *err)
 	uint8_t d[128 + 256];
 	for (taddr at = head; at != 0;) {
 		uint64_t nstk, size, next;
-		if (!blocks_read(blocks, at, d, head_size) || v.n == MAX_BUCKETS) {
+		if ((!blocks_read(blocks, at, d, head_size) &&
+		     !(refresh_maps(r) && target_read(r->t, at, d, head_size) == head_size)) ||
+		    v.n == MAX_BUCKETS) {
 			reading_broke(r, "the list of profile buckets breaks off after %u of them",
 				      v.n);
 			break;

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#define TRIES 6U
+#define TRIES      6U
+#define MANY_PAGES 4U /* without an owner: worth another try */
 
 static int64_t clock_ns(clockid_t which)
 {
@@ -82,6 +83,18 @@ static void read_native(struct reading *r)
 	native_read(r->t, &taken, r->g0_stacks.v, r->g0_stacks.n, r->mem, s, &s->native);
 }
 
+bool refresh_maps(struct reading *r)
+{
+	struct os_facts *before = r->t->os;
+	if (r->refreshed)
+		return false;
+	r->refreshed = true;
+	if (target_facts(r->t, r->g->mem, NULL))
+		return true;
+	r->t->os = before;
+	return false;
+}
+
 static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err *err)
 {
 	struct gc_header after;
@@ -107,7 +120,10 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 		read_pools(r);
 	if (needs & NEED_REGIONS && !read_regions(r, err))
 		return false;
-	*torn |= r->broke;
+	/* the snapshot keeps the mappings and pages that were taken first; reads ask the kernel from here on */
+	if (r->refreshed)
+		r->t->os = r->os_first;
+	*torn |= r->broke || (r->no_span_pages > MANY_PAGES && !r->last);
 	if (r->no_span_pages > 0)
 		note_add(r->s, false,
 			 "%u heap pages (%u KiB) are given out and have no span: being made while "
@@ -169,6 +185,8 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 		base.os = g->t->os;
 		start_over(&r, &base);
 		at = clock_ns(CLOCK_REALTIME);
+		r.os_first = g->t->os;
+		r.last = tries == TRIES;
 		ok = (!(needs & NEED_PAGES) || target_scan(g->t, &ret->mem, &why)) &&
 		     read_once(&r, needs, &torn, &why);
 		if (!ok && (why.kind != ERR_FAULT || tries == TRIES)) {

@@ -35,7 +35,8 @@ static void list_add(struct reading *r, taddr at, uint32_t next_off, bytes len,
 			return;
 		}
 		region_add(r, at, len, kind, d);
-		if (!mem_uint(r->t, at + next_off, 8, &next, NULL)) {
+		if (!mem_uint(r->t, at + next_off, 8, &next, NULL) &&
+		    !(refresh_maps(r) && mem_uint(r->t, at + next_off, 8, &next, NULL))) {
 			reading_broke(
 				r, "the runtime's list of %s ends at an address that can't be read",
 				REGION_NAMES[d]);

@@ -55,6 +55,7 @@ struct spans_reader {
 	struct span_chunk *hint;  /* where the last span was indexed: neighbours follow */
 	taddr run_start, run_end; /* of span structs, for the ledger's runtime.mspan */
 	VEC(struct addr_range) runs;
+	VEC(taddr) unplaced; /* records whose pages the heap's index does not reach, or another span has */
 };
 
 static struct span_chunk *chunk_at(const struct heap *h, taddr at)
@@ -307,7 +308,7 @@ static void take_span(void *ctx, taddr at, const uint8_t *d, bool ok)
 	if (w->stale || !decode_span(w, at, d, &s, &raw))
 		return; /* free, or in the middle of being made */
 	if (!index_span(h, &w->hint, &s, w->next)) {
-		w->skipped++;
+		*VEC_PUSH(&w->kept, &w->unplaced) = at;
 		return;
 	}
 	raw.index = w->next++;
@@ -328,6 +329,9 @@ static void *read_share(void *arg)
 	return NULL;
 }
 
+static bool adopt_record(struct reading *r, taddr ptr, taddr page);
+static void reach_user_arenas(struct reading *r, const taddr *at, uint32_t n);
+
 /** Reads all records, on two processors where that pays. */
 static void read_shares(struct reading *r, taddr *at, uint32_t n)
 {
@@ -335,6 +339,7 @@ static void read_shares(struct reading *r, taddr *at, uint32_t n)
 	struct target *twin =
 		n >= WORKER_SPANS && sysconf(_SC_NPROCESSORS_ONLN) > 1 ? target_twin(r->t) : NULL;
 	uint32_t workers = twin != NULL ? WORKERS : 1, skipped = 0;
+	VEC(taddr) rest = {0}; /* records that found no place at first */
 	struct spans_reader *w = ARENA_ARRAY(&r->scratch, struct spans_reader, workers);
 	pthread_t thread;
 	for (uint32_t i = 0; i < workers; i++) {
@@ -361,6 +366,8 @@ static void read_shares(struct reading *r, taddr *at, uint32_t n)
 			region_add(r, w[i].runs.v[k].start,
 				   w[i].runs.v[k].end - w[i].runs.v[k].start, REGION_MSPAN,
 				   RD_MSPANS);
+		for (uint32_t k = 0; k < w[i].unplaced.n && rest.n < LATE_SPANS; k++)
+			*VEC_PUSH(&r->scratch, &rest) = w[i].unplaced.v[k];
 		skipped += w[i].skipped;
 		h->torn += w[i].torn;
 		h->large_waste += w[i].large_waste;
@@ -373,6 +380,10 @@ static void read_shares(struct reading *r, taddr *at, uint32_t n)
 		r->t->stats.swapped_reads += twin->stats.swapped_reads;
 		target_close(twin);
 	}
+	if (rest.n > 0)
+		reach_user_arenas(r, rest.v, rest.n);
+	for (uint32_t i = 0; i < rest.n; i++)
+		skipped += !adopt_record(r, rest.v[i], 0);
 	if (skipped != 0)
 		note_add(r->s, false,
 			 "%u span records changed while they were read and are left out", skipped);
@@ -502,26 +513,22 @@ bool read_spans(struct reading *r, struct err *err)
 	return true;
 }
 
-bool adopt_span(struct reading *r, taddr at)
+/** Reads one span record now and takes it, if it has that page (0: any). */
+static bool adopt_record(struct reading *r, taddr ptr, taddr page)
 {
 	struct heap *h = &r->s->heap;
-	const struct arena_ref *a = arena_at(r, at);
 	uint8_t d[MSPAN_MAX];
 	uint32_t size = r->l->mspan_size.width;
-	uint64_t ptr;
 	struct span s;
 	struct span_raw raw;
-	if (a == NULL || r->n_late == LATE_SPANS ||
-	    !mem_uint(r->t, a->at + r->l->heapArena_spans.off + (at - a->base) / GO_PAGE * 8, 8,
-		      &ptr, NULL) ||
-	    ptr == 0 || target_read(r->t, ptr, d, size) != size)
+	if (r->n_late == LATE_SPANS || target_read(r->t, ptr, d, size) != size)
 		return false;
 	struct arena_mark mark = arena_mark(&r->scratch);
 	struct spans_reader *w = ARENA_NEW(&r->scratch, struct spans_reader);
 	w->r = r;
 	w->t = r->t;
 	w->blocks = blocks_new(r->t, &r->scratch, 2);
-	bool ok = decode_span(w, ptr, d, &s, &raw) && at - s.start < span_bytes(&s) &&
+	bool ok = decode_span(w, ptr, d, &s, &raw) && (page == 0 || page - s.start < span_bytes(&s)) &&
 		  index_span(h, &w->hint, &s, h->n_spans);
 	if (ok) {
 		raw.index = h->n_spans;
@@ -532,8 +539,52 @@ bool adopt_span(struct reading *r, taddr at)
 			w->raw[w->n_raw++] = raw;
 			count_batch(w);
 			h->torn += w->torn;
+			h->large_waste += w->large_waste;
 		}
 	}
 	arena_reset(&r->scratch, mark);
 	return ok;
+}
+
+bool adopt_span(struct reading *r, taddr page)
+{
+	const struct arena_ref *a = arena_at(r, page);
+	uint64_t ptr;
+	return a != NULL &&
+	       mem_uint(r->t, a->at + r->l->heapArena_spans.off + (page - a->base) / GO_PAGE * 8, 8, &ptr, NULL) &&
+	       ptr != 0 && adopt_record(r, ptr, page);
+}
+
+/**
+ * Chunks of user arenas (GOEXPERIMENT=arenas) lie where, up to 1.24, no list of the heap leads: only their span
+ * records do (arena.go, allocUserArenaChunk). Makes room for them in the index.
+ */
+static void reach_user_arenas(struct reading *r, const taddr *at, uint32_t n)
+{
+	struct heap *h = &r->s->heap;
+	uint8_t d[MSPAN_MAX];
+	uint32_t size = r->l->mspan_size.width, room = n * 4, before = h->n_chunks;
+	struct spans_reader *w = ARENA_NEW(&r->scratch, struct spans_reader);
+	struct span_chunk **all = ARENA_ARRAY(r->mem, struct span_chunk *, before + room);
+	memcpy(all, h->chunks, before * sizeof(*all));
+	h->chunks = all;
+	w->r = r;
+	w->t = r->t;
+	for (uint32_t i = 0; i < n; i++) {
+		struct span s;
+		struct span_raw raw;
+		if (target_read(r->t, at[i], d, size) != size || !decode_span(w, at[i], d, &s, &raw) ||
+		    !(s.flags & SPAN_USER_ARENA))
+			continue;
+		for (taddr c = round_down(s.start, PALLOC_CHUNK_BYTES); c < s.start + span_bytes(&s) && room > 0;
+		     c += PALLOC_CHUNK_BYTES) {
+			if (chunk_at(h, c) != NULL)
+				continue;
+			struct span_chunk *k = ARENA_NEW(r->mem, struct span_chunk);
+			k->key = c >> 22;
+			h->chunks[h->n_chunks++] = k;
+			room--;
+			qsort(h->chunks, h->n_chunks, sizeof *h->chunks, chunk_order);
+		}
+	}
 }

@@ -20,7 +20,8 @@
 
 #define MAX_VERSION 1024
 #define MAX_MODULES ((uint64_t)4 << 20)
-#define MAX_SCAN    ((uint64_t)256 << 20) /* bytes of one segment that are searched */
+#define MAX_SCAN    ((uint64_t)256 << 20) /* bytes of one file that are searched */
+#define MAX_BLOCKS  32			   /* that look like one and are none */
 #define SCAN_BLOCK  ((size_t)64 << 10)
 
 static bool file_at(const struct elf_image *e, uint64_t offset, void *dst, size_t n)
@@ -152,7 +153,7 @@ static bool block_read(const struct elf_image *e, struct arena *a, uint64_t offs
 	if (h[15] & FLAG_INLINE) {
 		offset += HEADER_LEN;
 		version = text_inline(e, a, &offset, MAX_VERSION);
-		if (version.s)
+		if (version.s && is_word(version))
 			mod = text_inline(e, a, &offset, MAX_MODULES);
 		if (!mod.s)
 			return false;
@@ -183,11 +184,17 @@ static bool block_read(const struct elf_image *e, struct arena *a, uint64_t offs
 	return true;
 }
 
+/* What a hostile file may still cost: segments can overlap, and be full of false blocks. */
+struct budget {
+	uint64_t bytes;
+	unsigned blocks;
+};
+
 /* Searches the part of a segment that is in the file for a block that decodes. */
 static bool segment_scan(const struct elf_image *e, struct arena *a, const struct elf_segment *s,
-			 struct go_buildinfo *ret)
+			 struct budget *left, struct go_buildinfo *ret)
 {
-	uint64_t end = MIN(s->file_size, MAX_SCAN);
+	uint64_t end = MIN(s->file_size, left->bytes);
 	/* Blocks are aligned in memory, so this segment's offset decides where they are in the
 	 * file. */
 	uint64_t at = round_up(s->addr, ALIGN) - s->addr;
@@ -202,9 +209,17 @@ static bool segment_scan(const struct elf_image *e, struct arena *a, const struc
 
 		if (n <= 0)
 			break;
-		for (size_t i = 0; !found && i + MAGIC_LEN <= (size_t)n; i += ALIGN)
-			if (buf[i] == 0xff && memcmp(buf + i, MAGIC, MAGIC_LEN) == 0)
-				found = block_read(e, a, s->offset + at + i, ret);
+		left->bytes -= MIN(left->bytes, (uint64_t)n);
+		for (size_t i = 0; !found && left->blocks > 0 && i + MAGIC_LEN <= (size_t)n; i += ALIGN) {
+			struct arena_mark m = arena_mark(a);
+
+			if (buf[i] != 0xff || memcmp(buf + i, MAGIC, MAGIC_LEN) != 0)
+				continue;
+			left->blocks--;
+			found = block_read(e, a, s->offset + at + i, ret);
+			if (!found)
+				arena_reset(a, m);
+		}
 	}
 	arena_free(&tmp);
 	return found;
@@ -214,6 +229,7 @@ bool go_buildinfo_read(const struct elf_image *e, struct arena *a, struct go_bui
 		       struct err *err)
 {
 	const struct elf_section *named = elf_section(e, ".go.buildinfo");
+	struct budget left = {MAX_SCAN, MAX_BLOCKS};
 	struct go_buildinfo none = {.version = "", .main_path = "", .mod = ""};
 
 	(void)err; /* today nothing in here fails: what can't be read is not found */
@@ -223,7 +239,7 @@ bool go_buildinfo_read(const struct elf_image *e, struct arena *a, struct go_bui
 	for (int writable = 1; writable >= 0; writable--)
 		for (uint32_t i = 0; i < e->n_segments; i++)
 			if (e->segments[i].writable == writable &&
-			    segment_scan(e, a, &e->segments[i], ret))
+			    segment_scan(e, a, &e->segments[i], &left, ret))
 				return true;
 	*ret = none;
 	return true;

@@ -14,7 +14,8 @@
 
 #define MAX_SECTIONS	  20000
 #define MAX_SEGMENTS	  1024
-#define MAX_NOTES	  ((bytes)1 << 20) /* of one note segment or section */
+#define MAX_NOTES	  ((bytes)1 << 20) /* of all note segments and sections of a file */
+#define MAX_NAME	  512 /* of a symbol or section that is looked for */
 #define MAX_NAMES	  4096 /* wanted by one elf_symbols call, alternatives counted */
 #define NOTE_GNU_BUILD_ID 3
 #define NOTE_GO_BUILD_ID  4
@@ -27,8 +28,9 @@ static void notes_read(struct elf_image *e, struct arena *a, uint64_t offset, ui
 	size_t at = 0, name_at, desc_at;
 	GElf_Nhdr h;
 
-	if (size == 0 || size > MAX_NOTES)
+	if (size == 0 || size > MAX_NOTES - MIN(e->notes_read, MAX_NOTES))
 		return;
+	e->notes_read += size;
 	d = elf_getdata_rawchunk(e->impl, (int64_t)offset, size,
 				 align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
 	while (d && (at = gelf_getnote(d, at, &h, &name_at, &desc_at)) > 0) {
@@ -67,7 +69,7 @@ static void sections_read(struct elf_image *e, struct arena *a)
 		if (!gelf_getshdr(scn, &h))
 			continue;
 		name = elf_strptr(e->impl, names, h.sh_name);
-		s->name = arena_strdup(a, name ? name : "");
+		s->name = name ? arena_strndup(a, name, strnlen(name, MAX_NAME)) : "";
 		s->addr = h.sh_addr;
 		s->offset = h.sh_offset;
 		s->size = h.sh_size;
@@ -201,7 +203,7 @@ void elf_symbols(const struct elf_image *e, const char *const *names, uint32_t n
 	uint32_t n_names = 0, slots = 16;
 	GElf_Shdr h;
 	Elf_Scn *scn;
-	Elf_Data *d;
+	Elf_Data *d, *text;
 
 	for (uint32_t i = 0; i < n; i++) {
 		value[i] = 0;
@@ -214,7 +216,8 @@ void elf_symbols(const struct elf_image *e, const char *const *names, uint32_t n
 	assert(n_names <= MAX_NAMES);
 	scn = symbol_section(e->impl, &h);
 	d = scn ? elf_getdata(scn, NULL) : NULL;
-	if (!d || h.sh_entsize == 0)
+	text = scn ? elf_getdata(elf_getscn(e->impl, h.sh_link), NULL) : NULL;
+	if (!d || !text || !text->d_buf || h.sh_entsize == 0)
 		return;
 
 	arena_init(&tmp, 0);
@@ -246,10 +249,13 @@ void elf_symbols(const struct elf_image *e, const char *const *names, uint32_t n
 			break;
 		if (sym.st_shndx == SHN_UNDEF || sym.st_value == 0)
 			continue;
-		name = elf_strptr(e->impl, h.sh_link, sym.st_name);
-		if (!name)
+		/* Not elf_strptr, nor strlen: a hostile table is one long name for all symbols. */
+		if (sym.st_name >= text->d_size)
 			continue;
-		len = strlen(name);
+		name = (const char *)text->d_buf + sym.st_name;
+		len = strnlen(name, MIN(text->d_size - sym.st_name, MAX_NAME));
+		if (len == text->d_size - sym.st_name || len == MAX_NAME)
+			continue;
 		for (uint32_t k = name_hash(name, len) & (slots - 1); table[k].name;
 		     k = (k + 1) & (slots - 1)) {
 			const struct wanted *w = &table[k];

@@ -29,6 +29,7 @@ struct elf_image {
 	uint32_t n_segments;
 	uint64_t phdr_offset;
 	char build_id[64 + 1];	 /* GNU build id in hex, "" if none */
+	uint64_t notes_read;	 /* bytes of notes so far: bounded */
 	const char *go_build_id; /* of .note.go.buildid, "" if none */
 	void *impl;
 };

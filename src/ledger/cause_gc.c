@@ -93,6 +93,13 @@ static void gc_evidence(struct study *t, struct finding *f)
 			       cause_duration(t, PACE_FORCED_NS - gc_age(t)));
 }
 
+/* The heap may live on at this goal with some room: a tenth of what is live. Before the first GC
+ * nobody knows what is live. */
+static bool leaves_room(const struct study *t, bytes goal)
+{
+	return t->c->numgc > 0 && goal >= t->pacer.marked + t->pacer.marked / 10;
+}
+
 /*
  * Advice to collect more often. A setting that cuts the room between live heap and goal to a part
  * of what it is cuts garbage and free pages to the same part, and cycles come as much more often.
@@ -104,9 +111,11 @@ static void advise_gc(struct study *t, struct finding *f, bytes garbage)
 	bytes by_gogc = pacer_gogc_goal(p), by_limit = pacer_limit_goal(p),
 	      now = MIN(by_gogc, by_limit), then;
 	bool off = p->gogc < 0, limit_rules = by_limit < by_gogc;
-	const char *cost;
+	const char *cost, *up_to;
 	int64_t saves;
 
+	if (t->c->numgc == 0)
+		return; /* there is no live heap to forecast from */
 	other.gogc = off || p->gogc > 100 ? 100 : p->gogc / 10 * 5;
 	then = limit_rules ? p->marked + (now - p->marked) / 2 : pacer_gogc_goal(&other);
 	if (then >= now || now <= p->marked || (!limit_rules && other.gogc < 10))
@@ -124,15 +133,17 @@ static void advise_gc(struct study *t, struct finding *f, bytes garbage)
 				    "cycles, %.1f %% instead of %.1f %%",
 				    (more - cpu) * 100, times, more * 100, cpu * 100);
 	}
+	up_to = saves > 0 ? " (saves up to that: what is live stays)" : "";
 	if (!limit_rules)
-		cause_action(t, f, saves, "set GOGC=%d\t%s", other.gogc, cost);
-	if (p->go_minor > 18) {
+		cause_action(t, f, saves, "set GOGC=%d%s\t%s", other.gogc, up_to, cost);
+	if (p->go_minor > 18 && leaves_room(t, then)) {
 		bytes limit = pacer_limit_for(p, then);
 		if (limit < p->limit)
 			cause_action(t, f, saves,
-				     "set GOMEMLIMIT=%lluMiB\tthe same at the live heap of now "
+				     "set GOMEMLIMIT=%lluMiB%s\tthe same at the live heap of now "
 				     "(%s): more as it grows",
-				     (unsigned long long)(limit / MIB), cause_bytes(t, p->marked));
+				     (unsigned long long)(limit / MIB), up_to,
+				     cause_bytes(t, p->marked));
 	}
 }
 
@@ -141,8 +152,17 @@ void cause_gc_schedule(struct study *t, struct finding *f)
 	const struct counters *c = t->c;
 	bytes fresh = cause_line(t, LINE_HEAP_NEW), dead = cause_line(t, LINE_HEAP_DEAD);
 
-	if (!cause_claim(t, f, (int64_t)(fresh - MIN(fresh, t->counted_new) + dead)))
+	bytes counted = cause_part_of_line(t, LINE_HEAP_NEW, t->counted_new);
+	bytes told = fresh - MIN(fresh, counted);
+
+	if (!cause_claim(t, f, (int64_t)(told + dead)))
 		return;
+	if (told >= MIB)
+		f->c.confidence = LIKELY; /* that it is garbage; what was found dead is */
+	if (c->numgc == 0)
+		f->c.title = "heap allocated, and no GC has run yet";
+	else if (told < MIB)
+		f->c.title = "garbage that is not swept yet";
 	cause_evidence(t, f, "allocated since %s: %s, live or garbage", last_gc(t),
 		       cause_bytes(t, fresh));
 	if (dead > 0)
@@ -154,14 +174,16 @@ void cause_gc_schedule(struct study *t, struct finding *f)
 	else if (c->limit_rules)
 		f->clause = arena_printf(t->a, "GOMEMLIMIT lets the heap grow to %s",
 					 cause_bytes(t, c->heapGoal));
+	else if (c->numgc == 0)
+		f->clause = "what of it is live is not known before the first one";
 	else if (c->heapGoal > c->heapMarked && c->heapGoal < INT64_MAX)
 		f->clause =
 			arena_printf(t->a, "%s lets the heap grow from %s live to %s", gogc_text(t),
 				     cause_bytes(t, c->heapMarked), cause_bytes(t, c->heapGoal));
 	advise_gc(t, f, fresh + dead + cause_line(t, LINE_HEAP_FREE));
 	cause_action(t, f, 0,
-		     "allocate less; `whyrss profile --kind allocs` shows who does\ta change of "
-		     "the program");
+		     "allocate less; go tool pprof -sample_index=alloc_space on the program's own "
+		     "/debug/pprof/allocs shows who does\ta change of the program");
 }
 
 /* Bytes a second that the scavenger returns: what it returned a CPU second so far, at 1 % of
@@ -186,6 +208,7 @@ static bytes scavenger_will_return(struct study *t, struct finding *f)
 	bytes excess = held > keep ? held - keep : 0, later = c->heapInUse + c->heapInUse / 10;
 	bytes fresh = t->l->line[LINE_HEAP_NEW].bytes,
 	      then = MAX(c->lastHeapInUse, held - MIN(held, fresh + fresh / 8));
+	const char *in = "";
 	bytes limit95 = t->pacer.limit == PACE_NO_LIMIT ? UINT64_MAX : t->pacer.limit / 100 * 95;
 	double rate = scavenger_rate(t);
 
@@ -196,14 +219,20 @@ static bytes scavenger_will_return(struct study *t, struct finding *f)
 	if (c->mappedReady > limit95)
 		excess = MAX(excess, c->mappedReady - limit95);
 	excess = MIN(excess, c->heapFree);
+	if (t->l->residency) {
+		bytes sum = 0;
+		for (unsigned i = LINE_HEAP_LIVE; i <= LINE_HEAP_FREE; i++)
+			sum += t->l->line[i].resident;
+		in = arena_printf(t->a, ", %s of it resident", cause_bytes(t, sum));
+	}
 	if (keep != UINT64_MAX)
 		cause_evidence(t, f,
 			       "the background scavenger leaves %s of heap pages in memory until "
 			       "the next GC (last HeapInuse %s, heap goal "
-			       "%s after %s, and 10 %%); %s are",
+			       "%s after %s, and 10 %%); Go counts %s as not returned%s",
 			       cause_bytes(t, keep), cause_bytes(t, c->lastHeapInUse),
 			       cause_bytes(t, c->heapGoal), cause_bytes(t, c->lastHeapGoal),
-			       cause_bytes(t, held));
+			       cause_bytes(t, held), in);
 	if (excess >= MIB && rate > 0)
 		cause_evidence(
 			t, f,
@@ -240,11 +269,13 @@ static void advise_retention(struct study *t, struct finding *f, bytes kept, byt
 	cause_action(
 		t, f, (int64_t)kept,
 		"call debug.FreeOSMemory()%s\ta full GC: and page faults when the heap grows again",
-		spike ? " after the spike" : "");
+		spike ? " after the spike"
+		      : ", which is temporary: the heap takes them again as it grows");
 	if (!spike)
 		advise_gc(t, f,
 			  kept + cause_line(t, LINE_HEAP_NEW) + cause_line(t, LINE_HEAP_DEAD));
-	else if (p->go_minor > 18 && limit < p->limit && t->c->mappedReady > limit + kept / 10)
+	else if (p->go_minor > 18 && leaves_room(t, goal) && limit < p->limit &&
+		 t->c->mappedReady > limit + kept / 10)
 		cause_action(
 			t, f, (int64_t)MIN(t->c->mappedReady - limit, kept),
 			"set GOMEMLIMIT=%lluMiB\tGC cycles more often: once the live heap grows "
@@ -307,18 +338,26 @@ void cause_profile_stale(struct study *t, struct finding *f)
 
 	/* What is not resident is not a part of RSS, and not_a_gap tells of what the profile has
 	 * too much. */
-	if (!p->enabled || d < 0 || (double)d < noise || !cause_claim(t, f, d))
+	if (!p->enabled || d < 0 || (double)d < noise ||
+	    !cause_claim(t, f, (int64_t)cause_part_of_line(t, LINE_HEAP_LIVE, (bytes)d)))
 		return;
 	cause_evidence(t, f, "the last GC marked %s as live; the profile says %s, ± %.0f %%",
 		       cause_bytes(t, (bytes)live), cause_bytes(t, (bytes)p->inuse_space),
 		       isnan(p->error) ? 0 : p->error * 100);
+	if (f->c.bytes < d)
+		cause_evidence(t, f,
+			       "%s of the %s marked are in memory; so is that part of the rest",
+			       cause_bytes(t, t->l->line[LINE_HEAP_LIVE].resident),
+			       cause_bytes(t, (bytes)live));
 	cause_evidence(t, f, "the profile describes GC %u; the last one was %s", p->cycle,
 		       last_gc(t));
 	if (t->profile_now - (double)p->inuse_space > (double)d / 2) {
 		cause_evidence(t, f, "with the samples of the cycles in flight it would say %s",
 			       cause_bytes(t, (bytes)t->profile_now));
-		cause_action(t, f, 0, "read it as of now: `whyrss profile --as now`\tnothing");
-		cause_action(t, f, 0, "fetch it with /debug/pprof/heap?gc=1\ta full GC");
+		cause_action(t, f, 0,
+			     "fetch it anew: go tool pprof on the program's own "
+			     "/debug/pprof/heap?gc=1\ta full GC");
+		cause_action(t, f, 0, "look again in some minutes, after the next GC\tnothing");
 	} else {
 		f->c.confidence = LIKELY;
 		f->c.title = "live heap that the profile has no samples of";
@@ -483,14 +522,20 @@ static void advise_limit(struct study *t, struct finding *f, bytes limit, bytes 
 {
 	const struct pacer *p = &t->pacer;
 	bytes fits = limit > beside ? (limit - beside) / 100 * 95 : 0;
+	bytes live = t->c->numgc > 0 ? p->marked : t->objects; /* at most, before the first GC */
 
-	if (limit == UINT64_MAX)
+	if (limit == UINT64_MAX && t->c->numgc == 0)
+		cause_action(t, f, 0,
+			     "set GOGC=100, or a GOMEMLIMIT well above %s\tGC cycles: what is live "
+			     "is not known before the first one",
+			     cause_bytes(t, t->objects));
+	else if (limit == UINT64_MAX)
 		cause_action(
 			t, f, 0,
 			"set GOMEMLIMIT=%lluMiB, or GOGC=100\tGC cycles: this limit is about twice "
 			"the live heap",
 			(unsigned long long)(pacer_limit_for(p, 2 * p->marked + 4 * MIB) / MIB));
-	else if (fits > p->marked + p->nonheap)
+	else if (fits >= pacer_limit_for(p, live + live / 10))
 		cause_action(t, f, 0,
 			     "set GOMEMLIMIT=%lluMiB\tmore GC cycles near it: it is the "
 			     "container's limit, less %s that is "
@@ -547,7 +592,8 @@ void cause_limit_misfit(struct study *t, struct finding *f)
 	if (!f->told)
 		return;
 	cause_evidence(t, f, "%s; live heap %s, goal %s", settings(t),
-		       cause_bytes(t, t->pacer.marked),
+		       t->c->numgc > 0 ? cause_bytes(t, t->pacer.marked)
+				       : "not known before the first GC",
 		       t->c->heapGoal < INT64_MAX ? cause_bytes(t, t->c->heapGoal) : "none");
 	if (limit != UINT64_MAX)
 		cause_evidence(t, f,

@@ -327,8 +327,10 @@ void cause_pool(struct study *t, struct finding *f)
 {
 	bytes n = t->s->pool_bytes;
 
-	if (n == UINT64_MAX || n < 16 * MIB || n < t->rss / 10 || !cause_claim(t, f, (int64_t)n))
+	if (n > INT64_MAX || n < 16 * MIB || n < t->rss / 10)
 		return;
+	cause_claim(t, f, (int64_t)n);
+	f->told = true; /* however large the gap is */
 	cause_evidence(
 		t, f,
 		"%s are reachable from sync.Pool alone or first; the profile counts them as in use",

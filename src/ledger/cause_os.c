@@ -189,11 +189,28 @@ void cause_native_leak(struct study *t, struct finding *f)
 			       "what they allocate",
 			       cause_count(t, t->c->ncgocall));
 	cause_evidence(t, f, "a leak or a cache: one look cannot tell, growth over time does");
-	cause_action(t, f, 0, "watch it grow or not: `whyrss live`\tnothing");
+	cause_action(t, f, 0, "look again in some minutes, whether it grew: `whyrss PID`\tnothing");
 	cause_action(t, f, 0,
 		     "find who allocates it: heaptrack, memleak of bcc, the library's own "
 		     "statistics\ta slower program: while the "
 		     "first two run");
+}
+
+/* What malloc_trim can give back: whole pages without a byte in use that are in memory. */
+static bytes whole_free_pages(const struct study *t)
+{
+	const struct native *n = &t->s->native;
+	bytes sum = 0;
+
+	for (uint32_t i = 0; i < n->n_ranges; i++) {
+		const struct native_range *r = &n->ranges[i];
+		for (taddr at = r->start, k = 0; r->used && at < r->end; at += OS_PAGE, k++)
+			if (r->used[k] == 0 && (!r->mine || r->mine[k] == OS_PAGE) &&
+			    (!t->l->residency || pages_is(&t->os->pages, at, PAGE_RESIDENT)))
+				sum += OS_PAGE;
+	}
+	/* Chunks in the threads' caches are in use for malloc_trim. */
+	return MIN(sum, n->free - MIN(n->free, n->tcache_free));
 }
 
 void cause_native_retention(struct study *t, struct finding *f)
@@ -201,13 +218,19 @@ void cause_native_retention(struct study *t, struct finding *f)
 	const struct native *n = &t->s->native;
 	bytes kept = cause_line(t, LINE_NATIVE_FREE), total = n->used + n->free;
 	uint32_t cpus = t->os->n_cpus ? t->os->n_cpus : 1;
+	bytes whole;
 
 	if (!cause_claim(t, f, (int64_t)kept))
 		return;
+	whole = MIN(whole_free_pages(t), kept);
 	f->c.title = "free C memory that malloc keeps";
-	f->clause = arena_printf(
-		t->a, "it was freed, and lies between chunks that are in use in %u arenas",
-		n->arenas);
+	f->clause = whole < kept / 4
+			    ? "it is fragmented: chunks in use share its pages, so malloc_trim "
+			      "cannot help"
+			    : arena_printf(t->a,
+					   "it was freed, and malloc did not return it (%u "
+					   "arenas)",
+					   n->arenas);
 	cause_evidence(t, f, "%s of the C heap's %s are free (%d %%), %s of them in memory",
 		       cause_bytes(t, n->free), cause_bytes(t, total),
 		       cause_percent((double)n->free, (double)total), cause_bytes(t, kept));
@@ -216,13 +239,20 @@ void cause_native_retention(struct study *t, struct finding *f)
 		       cause_bytes(t, n->tcache_free));
 	cause_evidence(t, f, "%u arenas on %u CPUs; glibc makes up to 8 for each CPU", n->arenas,
 		       cpus);
-	cause_action(t, f, (int64_t)kept,
-		     "call malloc_trim(0) after the spike\tsome milliseconds: with the arenas "
-		     "locked; it returns every whole free page "
-		     "of every arena");
+	cause_evidence(t, f,
+		       "%s of it are whole free pages; %s share a page with chunks in use, or are in "
+		       "thread caches%s",
+		       cause_bytes(t, whole), cause_bytes(t, kept - whole),
+		       whole < kept / 4 ? ": malloc_trim cannot return these" : "");
+	if (whole >= kept / 4)
+		cause_action(t, f, (int64_t)whole,
+			     "call malloc_trim(0) after the spike\tsome milliseconds: with the "
+			     "arenas locked; it returns whole free pages only");
 	if (n->arenas > 2)
-		cause_action(t, f, (int64_t)(kept / n->arenas * (n->arenas - 2)),
-			     "set MALLOC_ARENA_MAX=2\tthreads in C wait for each other's malloc");
+		cause_action(t, f, 0,
+			     "set MALLOC_ARENA_MAX=2 and restart; it may save up to %s\tthreads in "
+			     "C wait for each other's malloc",
+			     cause_bytes(t, kept / n->arenas * (n->arenas - 2)));
 	cause_action(t, f, 0,
 		     "use an allocator that returns memory by itself (jemalloc with "
 		     "background_thread)\tanother library");

@@ -29,6 +29,15 @@ bytes cause_line(const struct study *t, enum line_id id)
 	return t->l->residency ? t->l->line[id].resident : t->l->line[id].bytes;
 }
 
+bytes cause_part_of_line(const struct study *t, enum line_id id, bytes n)
+{
+	const struct line_sum *line = &t->l->line[id];
+
+	if (!t->l->residency || line->resident >= line->bytes)
+		return n;
+	return (bytes)((double)MIN(n, line->bytes) / (double)line->bytes * (double)line->resident);
+}
+
 bool cause_claim(struct study *t, struct finding *f, int64_t n)
 {
 	f->c.bytes = n;
@@ -176,10 +185,17 @@ static struct study study_of(const struct ledger *l, struct arena *a)
 	return t;
 }
 
-/* RSS is below what Go says: then that comes first, however small it is. */
+/* RSS is below what Go says, the profile or HeapAlloc: then that comes first, however small it is.
+ */
 static bool turns_the_question(const struct study *t, const struct finding *f)
 {
 	return f->rule->run == cause_not_a_gap && f->told && (t->gap < 0 || t->rss < t->objects);
+}
+
+/* What makes RSS smaller is beside the question as long as RSS is the larger number. */
+static bool is_beside(const struct study *t, const struct finding *f)
+{
+	return f->c.bytes < 0 && !turns_the_question(t, f);
 }
 
 /* As much of the cause as a healthy program may have. */
@@ -194,7 +210,7 @@ static bool gap_is_normal(const struct study *t, const struct finding *f)
 	int64_t sum = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(RULES); i++) {
-		if (f[i].rule->part != GAP || f[i].rule->normal == 100)
+		if (f[i].rule->part != GAP || f[i].rule->normal == 100 || is_beside(t, &f[i]))
 			continue;
 		if (!part_is_normal(t, &f[i]) || turns_the_question(t, &f[i]))
 			return false;
@@ -209,6 +225,22 @@ static int by_size(const void *a, const void *b)
 	int64_t nx = llabs(x->c.bytes), ny = llabs(y->c.bytes);
 
 	return nx != ny ? (nx < ny) - (nx > ny) : (x->rule > y->rule) - (x->rule < y->rule);
+}
+
+/* What the verdict is about: the largest part of the gap, else the largest of what is not one.
+ * Returns n when all of them are beside the question. */
+static uint32_t lead_of(const struct study *t, const struct finding *f, uint32_t n)
+{
+	uint32_t aside = n;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (is_beside(t, &f[i]))
+			continue;
+		if (f[i].rule->part == GAP)
+			return i;
+		aside = MIN(aside, i);
+	}
+	return aside;
 }
 
 /* Keeps what is worth a word at the front, largest first; returns how many. */
@@ -232,7 +264,7 @@ static uint32_t choose(const struct study *t, struct finding *f, bool normal)
 		memmove(f + 1, f, i * sizeof *f);
 		f[0] = first;
 	}
-	return n;
+	return lead_of(t, f, n) < n ? n : 0;
 }
 
 static const char *gap_in_words(const struct study *t)
@@ -259,7 +291,7 @@ static void nothing_wrong(struct study *t, const struct finding *all, struct fin
 
 	*ret = (struct finding){.rule = &rule, .told = true};
 	ret->c = (struct cause){.id = rule.id,
-				.title = "nothing is wrong",
+				.title = "nothing unusual",
 				.bytes = t->gap,
 				.share = t->gap ? 1 : 0};
 	ret->c.confidence = t->l->residency ? CERTAIN : LIKELY;
@@ -267,7 +299,7 @@ static void nothing_wrong(struct study *t, const struct finding *all, struct fin
 		if (all[i].rule->part == GAP && llabs(all[i].c.bytes) >= (int64_t)(256 * KIB))
 			parts[n++] = all[i];
 	qsort(parts, n, sizeof *parts, by_size);
-	str_addf(verdict, "Nothing is wrong: %s", gap_in_words(t));
+	str_addf(verdict, "Nothing unusual: %s", gap_in_words(t));
 	for (uint32_t i = 0; i < MIN(n, 6); i++) {
 		const struct cause *c = &parts[i].c;
 		char text[UNIT_TEXT];
@@ -288,6 +320,7 @@ static void nothing_wrong(struct study *t, const struct finding *all, struct fin
 static void say_first(struct study *t, const struct finding *f, struct str *verdict)
 {
 	const char *size = cause_bytes(t, (bytes)llabs(f->c.bytes));
+	const char *whole = t->s->profile.enabled ? "the gap" : "RSS";
 	int percent = cause_percent(f->c.share, 1);
 
 	if (f->rule->run == cause_not_a_gap)
@@ -302,29 +335,33 @@ static void say_first(struct study *t, const struct finding *f, struct str *verd
 	else if (percent > 105 || percent < 0)
 		str_addf(verdict, "The largest cause is %s, %s: %s", f->c.title, size, f->clause);
 	else if (percent >= 95)
-		str_addf(verdict, "%s of the gap (%s) comes from %s: %s",
-			 percent >= 100 ? "All" : "Nearly all", size, f->c.title, f->clause);
+		str_addf(verdict, "%s of %s (%s) comes from %s: %s",
+			 percent >= 100 ? "All" : "Nearly all", whole, size, f->c.title, f->clause);
 	else if (percent >= 50)
-		str_addf(verdict, "Most of the gap (%d %%, %s) comes from %s: %s", percent, size,
-			 f->c.title, f->clause);
+		str_addf(verdict, "Most of %s (%d %%, %s) comes from %s: %s", whole, percent,
+			 size, f->c.title, f->clause);
 	else
-		str_addf(verdict, "The largest part of the gap (%d %%, %s) comes from %s: %s",
+		str_addf(verdict, "The largest part of %s (%d %%, %s) comes from %s: %s", whole,
 			 percent, size, f->c.title, f->clause);
 }
 
-/* One sentence: the first cause, what comes next where the first is not most of it, and what must
+/* One sentence: the leading cause, what comes next where that is not most of it, and what must
  * not be missed. */
 static void say(struct study *t, const struct finding *f, uint32_t n, struct str *verdict)
 {
+	uint32_t lead = lead_of(t, f, n), next = lead + 1;
 	bytes oom;
 
-	say_first(t, f, verdict);
-	if (n > 1 && f[0].rule->part == GAP && f[0].c.share > 0 && f[0].c.share < 0.7 &&
-	    f[1].rule->part == GAP && f[1].c.share >= 0.1)
-		str_addf(verdict, "; then %s (%d %%)", f[1].c.title,
-			 cause_percent(f[1].c.share, 1));
-	for (uint32_t i = 1; i < n; i++)
-		if (f[i].rule->run == cause_limit_misfit && !strstr(f[0].clause, f[i].c.title))
+	say_first(t, &f[lead], verdict);
+	while (next < n && (f[next].rule->part != GAP || is_beside(t, &f[next])))
+		next++;
+	if (next < n && f[lead].rule->part == GAP && f[lead].c.share > 0 &&
+	    f[lead].c.share < 0.7 && f[next].c.share >= 0.1)
+		str_addf(verdict, "; then %s (%d %%)", f[next].c.title,
+			 cause_percent(f[next].c.share, 1));
+	for (uint32_t i = 0; i < n; i++)
+		if (i != lead && f[i].rule->run == cause_limit_misfit &&
+		    !strstr(f[lead].clause, f[i].c.title))
 			str_addf(verdict, "; and %s", f[i].c.title);
 	if (cause_oom_distance(t, &oom) && oom < t->cgroup->limit / 100 * 15)
 		str_addf(verdict, "; the OOM kill is %s away", cause_bytes(t, oom));

@@ -63,7 +63,8 @@ static inline bytes span_bytes(const struct span *s)
 }
 static inline bytes span_elemsize(const struct span *s)
 {
-	return s->spanclass < 2 ? span_bytes(s) : s->elemsize;
+	/* a chunk of a user arena is one object that ends before the chunk's bitmap */
+	return s->spanclass < 2 && !(s->flags & SPAN_USER_ARENA) ? span_bytes(s) : s->elemsize;
 }
 static inline bytes span_tail(const struct span *s)
 {

@@ -35,12 +35,14 @@ enum row_flag {
 	ROW_QUIET = 1, /* nothing in it: people see it with --all only */
 	ROW_SUM = 2,   /* a total: set off from the others */
 	ROW_SHOWN = 4, /* for people only: not in JSON or CSV */
+	ROW_DATA = 8,  /* not for people: in JSON and CSV only */
 };
 
 struct row {
 	struct value *cells;	   /* one a column */
 	uint32_t flags;		   /* enum row_flag */
 	const char *group;	   /* a title over this row and those that follow; NULL: none */
+	const char *below;	   /* a line under the row, always shown; NULL: none */
 	VEC(const char *) details; /* sentences under the row, shown with --all */
 };
 

@@ -15,7 +15,8 @@ struct process_item {
 	uint32_t uid;
 	const char *program, *comm, *exe, *go; /* go: version word; unsafe bytes inside */
 	bytes rss;
-	bool readable; /* its memory may be read by this user */
+	bool readable;	 /* its memory may be read by this user */
+	const char *why; /* it can't be explained; NULL: it can */
 };
 
 /** What a question is about. */
@@ -25,6 +26,7 @@ struct subject {
 	const struct process_item *processes;
 	uint32_t n_processes;
 	uint32_t n_hidden; /* processes whose executable may not be looked at */
+	bool root;	   /* asked by root: nothing helps those */
 };
 
 enum view_flag {
@@ -74,6 +76,21 @@ bool view_processes_run(const struct subject *in, const struct options *o, struc
  */
 struct ledger;
 void ledger_report(const struct subject *in, const struct ledger *l, bool all, struct report *ret);
+
+/** What the ledger says of one process of a cgroup. */
+struct cgroup_process {
+	int pid;
+	const char *program, *cause; /* cause: the first; "" none */
+	bytes rss;
+	int64_t profile;
+	bool rss_known, profile_known;
+};
+/** A cgroup in brief, into a report that is initialised. `c` NULL: its numbers are not known;
+ * n_failed: Go processes that are not in v. */
+void cgroup_report(const char *asked, const struct cgroup_facts *c, uint32_t n_failed,
+		   const struct cgroup_process *v, uint32_t n, struct report *ret);
+/** "container: 2.6 of 4.0 GiB counted, OOM kill 1.4 GiB away" */
+const char *container_line(struct arena *a, const struct cgroup_facts *c);
 
 /* What views of a target have in common (subject.c). */
 

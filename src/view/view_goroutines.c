@@ -77,7 +77,6 @@ enum {
 	COL_TEXT_USED,
 	COL_TEXT_STATE,
 	COL_TEXT_START,
-	COL_TEXT_SITE,
 };
 static const struct column COLUMNS[] = {
 	[COL_COUNT] = {"count", "count", COLUMN_COUNT, 0},
@@ -90,22 +89,30 @@ static const struct column COLUMNS[] = {
 	[COL_USED] = {"used_bytes", NULL, COLUMN_BYTES, 0},
 	[COL_SPARE] = {"spare_bytes", NULL, COLUMN_BYTES, 0},
 	[COL_RESIDENT] = {"resident", NULL, COLUMN_BYTES, 0},
-	[COL_WAIT] = {"longest_wait_ns", "waits up to", COLUMN_DURATION, 2},
+	[COL_WAIT] = {"longest_wait_ns", "max wait", COLUMN_DURATION, 2},
 	[COL_GOID] = {"goid", "e.g.", COLUMN_ID, 5},
 	[COL_SYSTEM] = {"system", NULL, COLUMN_COUNT, 0},
 	[COL_TEXT_STACK] = {NULL, "stacks", COLUMN_BYTES, 0},
-	[COL_TEXT_USED] = {NULL, "used", COLUMN_BYTES, 4},
+	[COL_TEXT_USED] = {NULL, "used", COLUMN_BYTES, 0},
 	[COL_TEXT_STATE] = {NULL, "state", COLUMN_TEXT, 0},
 	[COL_TEXT_START] = {NULL, "runs", COLUMN_TEXT, 0},
-	[COL_TEXT_SITE] = {NULL, "created at", COLUMN_PATH, 3},
 };
 
-/* "main.serve" of "example.com/cmd/x/main.serve": what people call it. */
-static const char *short_name(const char *func)
+/* "main.serve" of "example.com/cmd/x/main.serve.gowrap1": what people call it. */
+static const char *short_name(struct arena *a, const char *func)
 {
-	const char *slash = strrchr(func, '/');
+	static const char wrap[] = ".gowrap"; /* made by the compiler around a call's arguments */
+	const char *slash = strrchr(func, '/'), *dot;
 
-	return slash && slash[1] ? slash + 1 : func;
+	if (!strcmp(func, "runtime.main"))
+		return "main.main";
+	if (slash && slash[1])
+		func = slash + 1;
+	dot = strrchr(func, '.');
+	if (dot && dot > func && str_starts(dot, wrap) && dot[sizeof(wrap) - 1] &&
+	    !dot[sizeof(wrap) - 1 + strspn(dot + sizeof(wrap) - 1, "0123456789")])
+		return arena_strndup(a, func, (size_t)(dot - func));
+	return func;
 }
 
 /* The last folder and the file: enough for people to know it again. */
@@ -125,9 +132,9 @@ static struct place place_of(const struct snapshot *s, taddr pc)
 }
 
 static void add_group(struct arena *a, struct table *t, const struct snapshot *s,
-		      const struct group *g, enum option_by by, bool residency)
+		      const struct group *g, enum option_by by, bool residency, bool fold)
 {
-	struct row *row = table_row(a, t, 0);
+	struct row *row = table_row(a, t, fold ? ROW_DATA : 0);
 	const struct goroutine *x = g->example;
 	bool site = by == BY_SITE || by == BY_SITE_STATE;
 	/* gopc is where the call returns to: the line of the go statement is the one before. */
@@ -152,28 +159,33 @@ static void add_group(struct arena *a, struct table *t, const struct snapshot *s
 	row->cells[COL_GOID] = value_uint(g->goid);
 	row->cells[COL_SYSTEM] = value_uint(g->system);
 	row->cells[COL_TEXT_STATE] = value_str(g->state ? g->state : "several");
-	row->cells[COL_TEXT_START] = value_str(short_name(start.func));
-	row->cells[COL_TEXT_SITE] = value_str(
-		*from.file ? arena_printf(a, "%s:%d", path_end(from.file), from.line) : "");
+	row->cells[COL_TEXT_START] = value_str(short_name(a, start.func));
+	if (*from.file) /* main is started by assembly */
+		row->below = arena_printf(a, "created at %s%s%s:%d", short_name(a, from.func),
+					  *from.func ? " " : "", path_end(from.file), from.line);
 }
 
-/* Groups of [members, members + n), which are sorted; returns how many goroutines there are in the
- * largest. */
+/* Groups of [members, members + n), which are sorted. Without `all` those of the runtime alone are
+ * not for people; ret_runtime is their sum. */
 static void add_groups(struct arena *a, struct table *t, const struct snapshot *s,
-		       const struct member *m, uint32_t n, enum option_by by,
-		       struct group *ret_total)
+		       const struct member *m, uint32_t n, enum option_by by, bool all,
+		       struct group *ret_total, struct group *ret_runtime)
 {
 	bool residency = s->os->residency != RESIDENCY_NONE;
 
 	for (uint32_t i = 0; i < n;) {
 		struct group g = {0};
 		uint32_t from = i;
+		bool fold;
 
 		for (; i < n && !member_compare(&m[from], &m[i]); i++) {
 			add_goroutine(&g, &s->goroutines[m[i].g], s->os);
 			add_goroutine(ret_total, &s->goroutines[m[i].g], s->os);
 		}
-		add_group(a, t, s, &g, by, residency);
+		fold = !all && g.system == g.count;
+		for (uint32_t k = from; fold && k < i; k++)
+			add_goroutine(ret_runtime, &s->goroutines[m[k].g], s->os);
+		add_group(a, t, s, &g, by, residency, fold);
 	}
 }
 
@@ -211,7 +223,7 @@ bool view_goroutines_run(const struct subject *in, const struct options *o, stru
 	enum option_by by = (enum option_by)o->v[OPT_BY].choice;
 	struct member *members = arena_try(a, (uint64_t)s->n_goroutines + 1, sizeof(*members), err);
 	struct table *t = TABLE_NEW(a, COLUMNS);
-	struct group all = {0};
+	struct group all = {0}, runtime = {0};
 	char text[UNIT_TEXT];
 	struct value total;
 	struct block *b;
@@ -236,7 +248,7 @@ bool view_goroutines_run(const struct subject *in, const struct options *o, stru
 	qsort(members, n, sizeof(*members), member_compare);
 	report_init(ret, a, "whyrss.goroutines/1");
 	b = subject_head(in, ret);
-	add_groups(a, t, s, members, n, by, &all);
+	add_groups(a, t, s, members, n, by, option_set(o, OPT_ALL), &all, &runtime);
 	if (!subject_table(ret, t, o, "count", 20, err))
 		return false;
 	total = value_object(a);
@@ -254,6 +266,16 @@ bool view_goroutines_run(const struct subject *in, const struct options *o, stru
 	block_item(ret, b, arena_printf(a, "%s goroutines", unit_count(text, all.count)));
 	block_item(ret, b, arena_printf(a, "stacks %s", unit_bytes(text, all.stack)));
 	report_block(ret, BLOCK_VERDICT, verdict(a, t, &all, by));
+	if (runtime.count) {
+		row = table_row(a, t, ROW_SHOWN);
+		row->cells[COL_COUNT] = value_uint(runtime.count);
+		row->cells[COL_TEXT_STACK] = value_uint(runtime.stack);
+		row->cells[COL_TEXT_USED] = value_uint(runtime.used);
+		row->cells[COL_WAIT] = value_int_if(runtime.wait_ns >= 0, runtime.wait_ns);
+		row->cells[COL_GOID] = value_uint(runtime.goid);
+		row->cells[COL_TEXT_STATE] = value_str("");
+		row->cells[COL_TEXT_START] = value_str("of the runtime (--all)");
+	}
 	row = table_row(a, t, ROW_SHOWN | ROW_SUM);
 	row->cells[COL_COUNT] = value_uint(all.count);
 	row->cells[COL_TEXT_STACK] = value_uint(all.stack);

@@ -5,6 +5,7 @@
  * ledger/findings.c.
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -13,6 +14,7 @@
 #include "view/view.h"
 
 #define PLUS_MINUS   "\xc2\xb1"
+#define DOT	     "\xc2\xb7"
 #define CAUSES_SHOWN 5
 /* Less than this shows as 0.0 MiB. */
 #define QUIET ((int64_t)52428)
@@ -121,6 +123,7 @@ enum {
 	CAUSE_SHOWN,
 	CAUSE_BYTES,
 	CAUSE_SHARE,
+	CAUSE_SHARE_SHOWN,
 	CAUSE_CONFIDENCE,
 	CAUSE_EVIDENCE_,
 	CAUSE_ACTIONS_,
@@ -133,7 +136,8 @@ enum {
 		[CAUSE_TITLE] = {"title", NULL, COLUMN_TEXT, 0},                                   \
 		[CAUSE_SHOWN] = {NULL, heading, COLUMN_PROSE, 0},                                  \
 		[CAUSE_BYTES] = {"bytes", "MiB", COLUMN_MIB, 0},                                   \
-		[CAUSE_SHARE] = {"share", whole, COLUMN_PERCENT, 0},                               \
+		[CAUSE_SHARE] = {"share", NULL, COLUMN_PERCENT, 0},                                \
+		[CAUSE_SHARE_SHOWN] = {NULL, whole, COLUMN_PERCENT, 0},                            \
 		[CAUSE_CONFIDENCE] = {"confidence", NULL, COLUMN_TEXT, 0},                         \
 		[CAUSE_EVIDENCE_] = {"evidence", NULL, COLUMN_TEXT, 0},                            \
 		[CAUSE_ACTIONS_] = {"actions", NULL, COLUMN_TEXT, 0},                              \
@@ -145,9 +149,14 @@ static const struct column CAUSES_BELOW[] =
 	CAUSE_COLUMNS("why it is smaller than the profile", "of gap");
 static const struct column CAUSES_ALONE[] = CAUSE_COLUMNS("what it is made of", "of RSS");
 
-static void add_cause(struct arena *a, struct table *t, const struct cause *c, uint32_t rank)
+/* A share tells something of a gap that is worth its name, and of a cause that widens it.
+ * gap 0: a share of RSS. */
+#define GAP_MIN ((int64_t)(16 * MIB))
+
+static void add_cause(struct arena *a, struct table *t, const struct cause *c, uint32_t rank,
+		      int64_t gap)
 {
-	double share = fabs(c->share);
+	double share = fabs(c->share), part = gap < 0 ? -c->share : c->share;
 	bool quiet = rank > CAUSES_SHOWN || (rank > 1 && share < 0.03);
 	struct row *row = table_row(a, t, quiet ? ROW_QUIET : 0);
 	struct value evidence = value_array(a), actions = value_array(a);
@@ -179,6 +188,9 @@ static void add_cause(struct arena *a, struct table *t, const struct cause *c, u
 								  CONFIDENCE_NAMES[c->confidence]));
 	row->cells[CAUSE_BYTES] = value_int(c->bytes);
 	row->cells[CAUSE_SHARE] = value_double(c->share);
+	row->cells[CAUSE_SHARE_SHOWN] = gap && (llabs(gap) < GAP_MIN || !(part >= 0 && part <= 2))
+						? value_str(DOT)
+						: value_double(part);
 	row->cells[CAUSE_CONFIDENCE] = value_str(CONFIDENCE_NAMES[c->confidence]);
 	row->cells[CAUSE_EVIDENCE_] = evidence;
 	row->cells[CAUSE_ACTIONS_] = actions;
@@ -195,7 +207,7 @@ static struct table *causes_table(struct arena *a, const struct ledger *l)
 
 	t->prose_lines = 3;
 	for (uint32_t i = 0; i < l->n_causes; i++)
-		add_cause(a, t, &l->causes[i], i + 1);
+		add_cause(a, t, &l->causes[i], i + 1, columns != CAUSES_ALONE ? gap : 0);
 	return t;
 }
 
@@ -361,8 +373,7 @@ static struct table *container_table(struct arena *a, const struct ledger *l)
 	return t;
 }
 
-/* "container: 2.6 of 4.0 GiB counted, OOM kill 1.4 GiB away" */
-static const char *container_line(struct arena *a, const struct cgroup_facts *c)
+const char *container_line(struct arena *a, const struct cgroup_facts *c)
 {
 	char now[UNIT_TEXT], limit[UNIT_TEXT], left[UNIT_TEXT];
 	bytes back, kept, spare;
@@ -455,10 +466,11 @@ static void add_head(const struct subject *in, struct report *r, const struct le
 		block_item(r, b, "heap profile off");
 		return;
 	}
-	block_item(r, b, arena_printf(r->mem, "heap profile %s", unit_mib(text, p->inuse_space)));
+	block_item(r, b,
+		   arena_printf(r->mem, "heap profile %s MiB", unit_mib(text, p->inuse_space)));
 	if (l->residency)
 		block_item(r, b,
-			   arena_printf(r->mem, "gap %s",
+			   arena_printf(r->mem, "gap %s MiB",
 					unit_mib(text, (int64_t)l->rss - p->inuse_space)));
 }
 

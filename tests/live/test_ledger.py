@@ -25,13 +25,22 @@ def near(a, b, share=0.01, slack=0):
     return abs(a - b) <= max(share * max(abs(a), abs(b)), slack)
 
 
+TRUTH = 3 << 20  # what a truth command may allocate and leave behind
+
+
+def between(line, later, key, want, slack):
+    low, high = sorted((line[key]["bytes"], later[key]["bytes"]))
+    return low - slack - 0.02 * low <= want <= high + slack + 0.02 * high
+
+
 @pytest.mark.parametrize("name,go", list(pairs()))
 def test_demo(name, go):
     with Demo(build(name, go)) as d:
         before = ledger(d.pid)
         t = d.truth()
+        after = ledger(d.pid)
         ms = t["memstats"]
-        line, row = lines(before), bridge(before)
+        line, row, later = lines(before), bridge(before), lines(after)
 
         # Every page: what the kernel counts, and nearly nothing of it unexplained.
         rss = before["os"]["rss"]
@@ -45,14 +54,17 @@ def test_demo(name, go):
         assert near(in_heap, ms["HeapAlloc"], 0.01, slack)
         in_use = in_heap + line["heap.slots"]["bytes"] + line["heap.tail"]["bytes"]
         assert near(in_use, ms["HeapInuse"], 0.01, slack)
-        assert near(line["heap.free"]["bytes"], ms["HeapIdle"] - ms["HeapReleased"], 0.02, 1 << 20)
-        assert near(line["heap.released"]["bytes"], ms["HeapReleased"], 0.02, 1 << 20)
+        # The scavenger returns pages while we look, and the truth takes some: it lies between two answers.
+        assert between(line, later, "heap.free", ms["HeapIdle"] - ms["HeapReleased"], TRUTH)
+        assert between(line, later, "heap.released", ms["HeapReleased"], TRUTH)
         assert near(line["heap.live"]["bytes"], t["metrics"]["/gc/heap/live:bytes"], 0.02, slack)
 
         # The profile's number.
         if t["profile"] is not None:
             assert before["profile"]["enabled"]
-            assert near(before["profile"]["inuse_space"], t["profile"]["inuse_space"], 0.01, slack)
+            # Without a GC yet the profile has all of what is new, the truth's own allocations among it.
+            own = TRUTH if t["profile"]["rate"] == 524288 and before["profile"]["gc_cycle"] in (0, ms["NumGC"]) else 0
+            assert near(before["profile"]["inuse_space"], t["profile"]["inuse_space"], 0.01, max(slack, own))
         elif d.ready["mem_profile_rate"] == 0:
             assert not before["profile"]["enabled"] and before["profile"]["inuse_space"] == 0
 
@@ -63,9 +75,13 @@ def test_demo(name, go):
             got = row["stacks"]["delta"] if key == "stacks" else line[key]["bytes" if key.startswith("heap.") else "resident"]
             assert near(got, want, 0.15, 4 << 20), (key, got, want)
 
-        # The cause.
+        # The cause. A map that never shrinks is part of what the profile shows: where the profile overstates, RSS is
+        # below it, and that is said first.
         assert before["causes"], before
-        assert before["causes"][0]["id"] == NOT_YET.get(name, d.ready["cause"]), [(c["id"], c["bytes"]) for c in before["causes"]]
+        want = NOT_YET.get(name, d.ready["cause"])
+        if name == "mapshrink" and rss < before["profile"]["inuse_space"]:
+            want = "not-a-gap"
+        assert before["causes"][0]["id"] == want, [(c["id"], c["bytes"]) for c in before["causes"]]
 
 
 def test_stacks_are_stackinuse():

@@ -29,7 +29,7 @@ def rounds(n, go="local", args=()):
 @pytest.mark.parametrize("go", ["local", pytest.param("go1.21.13", marks=pytest.mark.full), pytest.param("go1.25.10", marks=pytest.mark.full),
                                 pytest.param("go1.27.4", marks=pytest.mark.full)])
 def test_ledgers_in_a_row(go, full):
-    got = rounds(1000 if full else 150, go)
+    got = rounds(150 if not full else 1000 if go == "local" else 250, go)
     consistent = sum(d["read"]["consistent"] for d in got)
     worst = max(lines(d)["unexplained"]["resident"] / d["os"]["rss"] for d in got)
     # A reading that a GC cycle crossed is repeated; hardly any should need to give up.

@@ -447,7 +447,9 @@ static void garbage_is_the_schedule(void **state)
 	put(e, LINE_HEAP_DEAD, 5 * MIB);
 	explain(e);
 	c = first_is(e, "gc-schedule", 115 << 20);
-	assert_int_equal(c->confidence, CERTAIN);
+	assert_int_equal(c->confidence, LIKELY); /* what is new may be live */
+	assert_says(c, "allocated since the last GC (live or garbage)");
+	assert_says(c, "saves up to that");
 	assert_says(c, "allocated since GC 7, 41 s ago: 110.0 MiB");
 	assert_says(c, "heap 175.0 MiB of a goal of 240.0 MiB (GOGC=300); the next GC starts at "
 		       "200.0 MiB");
@@ -473,6 +475,31 @@ static void garbage_is_the_schedule(void **state)
 	assert_says(c, "no goal");
 	assert_non_null(strstr(e->l.verdict, "GOGC=off without GOMEMLIMIT"));
 	assert_non_null(cause_find(e, "limit-misfit"));
+	scene_free(e);
+
+	/* found dead by the last GC: certain */
+	e = scene_new();
+	put(e, LINE_HEAP_DEAD, 110 * MIB);
+	explain(e);
+	assert_int_equal(first_is(e, "gc-schedule", 110 << 20)->confidence, CERTAIN);
+	scene_free(e);
+
+	/* no GC has run: nothing to forecast from */
+	e = scene_new();
+	e->c.numgc = 0;
+	e->c.heapMarked = 0;
+	e->c.last_gc_nanotime = 0;
+	e->c.gcPercent = 1000;
+	e->s.profile.inuse_space = 0;
+	put(e, LINE_HEAP_LIVE, 0);
+	put(e, LINE_HEAP_NEW, 300 * MIB);
+	explain(e);
+	c = first_is(e, "gc-schedule", 300 << 20);
+	assert_says(c, "allocated, and no GC has run yet");
+	assert_false(says(c, "set GOGC") || says(c, "GOMEMLIMIT") || says(c, "(0 B)"));
+	e->c.gcPercent = -1;
+	explain(e);
+	assert_false(says(cause_find(e, "limit-misfit"), "set GOMEMLIMIT="));
 	scene_free(e);
 
 	/* 1.18 has no limit to advise */
@@ -506,7 +533,8 @@ static void free_pages_are_retention(void **state)
 	assert_says(c, "HeapIdle − HeapReleased = 180.0 MiB on 23,040 pages of 8 KiB, 176.0 MiB of "
 		       "it in memory");
 	assert_says(c, "leaves 264.0 MiB"); /* 240 MiB and 10 % */
-	assert_says(c, "debug.FreeOSMemory()");
+	assert_says(c, "Go counts 244.0 MiB as not returned, 236.0 MiB of it resident");
+	assert_says(c, "debug.FreeOSMemory(), which is temporary");
 	assert_false(
 		says(c, "spike")); /* nothing tells it from room that the heap is about to use */
 	assert_non_null(
@@ -691,6 +719,22 @@ static void below_the_profile_is_not_a_gap(void **state)
 	assert_string_equal(e->l.causes[0].id, "native-leak");
 	assert_int_equal(cause_find(e, "not-a-gap")->bytes, -(INT64_C(100) << 20));
 	scene_free(e);
+
+	/* more is missing than any one cause adds, and RSS is above all that Go counts: not what
+	 * the verdict is about */
+	e = scene_new();
+	e->l.line[LINE_HEAP_FREE].bytes = 200 * MIB;
+	put(e, LINE_STACK_OS, 50 * MIB);
+	explain(e);
+	first_is(e, "not-a-gap", -(INT64_C(200) << 20));
+	assert_null(strstr(e->l.verdict, "below"));
+	assert_non_null(strstr(e->l.verdict,
+			       "Most of the gap (94 %, 50.0 MiB) comes from thread stacks"));
+	/* and alone it is none */
+	put(e, LINE_STACK_OS, 0);
+	explain(e);
+	first_is(e, "nothing-wrong", 3 << 20);
+	scene_free(e);
 }
 
 static void profile_off_and_stale(void **state)
@@ -704,6 +748,17 @@ static void profile_off_and_stale(void **state)
 	explain(e);
 	assert_says(first_is(e, "profile-off", 120 << 20), "runtime.MemProfile");
 	assert_non_null(strstr(e->l.verdict, "live heap is 98 % of RSS"));
+	assert_non_null(strstr(e->l.verdict, "Nearly all of RSS (120.0 MiB)"));
+	assert_null(strstr(e->l.verdict, "of the gap"));
+	scene_free(e);
+
+	/* a quarter of the heap is in memory: so of what the profile lacks */
+	e = scene_new();
+	e->s.profile.inuse_space = 20 << 20;
+	e->l.line[LINE_HEAP_LIVE] = (struct line_sum){420 * MIB, 105 * MIB, 0};
+	put(e, LINE_NATIVE_USED, 400 * MIB);
+	explain(e);
+	assert_int_equal(cause_find(e, "profile-stale")->bytes, 100 << 20);
 	scene_free(e);
 
 	e = scene_new();
@@ -834,9 +889,89 @@ static void c_memory(void **state)
 	assert_says(
 		c,
 		"150.0 MiB of the C heap's 160.0 MiB are free (94 %), 148.0 MiB of them in memory");
-	assert_says(c, "MALLOC_ARENA_MAX=2");
-	assert_says(c, "malloc_trim");
+	assert_says(c, "set MALLOC_ARENA_MAX=2 and restart; it may save up to 111.0 MiB");
+	assert_says(c, "malloc_trim cannot return these"); /* no whole page is free */
+	for (uint32_t i = 0; i < c->n_actions; i++)
+		assert_int_equal(c->actions[i].saves, 0);
 	scene_free(e);
+}
+
+/* Only pages that are free as a whole, malloc's own and in memory can be trimmed. */
+static void trim_returns_whole_pages(void **state)
+{
+	enum { PAGES = 40960 }; /* 160 MiB */
+	static uint16_t used[PAGES], mine[PAGES];
+	struct native_range r = {
+		0x7f0000000000, 0x7f0000000000 + PAGES * OS_PAGE, used, mine, 1};
+
+	(void)state;
+	for (int fragmented = 0; fragmented < 2; fragmented++) {
+		struct scene *e = scene_new();
+		const struct cause *c;
+		for (uint32_t i = 0; i < PAGES; i++) {
+			used[i] = fragmented ? 16 : 0;
+			mine[i] = OS_PAGE;
+		}
+		mine[0] = 100; /* the others: another's, used, not in memory */
+		used[1] = 8;
+		e->s.native = (struct native){.kind = NATIVE_GLIBC,
+					      .libc = "",
+					      .arenas = 1,
+					      .ranges = &r,
+					      .n_ranges = 1,
+					      .free = 160 * MIB};
+		assert_true(pages_set(&e->os.pages, r.start, r.end - OS_PAGE, PAGE_RESIDENT, NULL));
+		put(e, LINE_NATIVE_FREE, 160 * MIB);
+		explain(e);
+		c = first_is(e, "native-retention", 160 << 20);
+		assert_int_equal(says(c, "call malloc_trim(0)"), !fragmented);
+		if (fragmented)
+			assert_non_null(strstr(e->l.verdict, "malloc_trim cannot help"));
+		else
+			assert_int_equal(c->actions[0].saves, (PAGES - 3) * OS_PAGE);
+		scene_free(e);
+	}
+}
+
+/* Whether a "`whyrss WORD" of the text names what there is: a view, or PID. */
+static bool names_a_view(const char *at)
+{
+	static const char *const VIEWS[] = {"ledger", "memstats",  "spans", "goroutines",
+					    "maps",   "processes", "help",  "PID"};
+	size_t n = strspn(at, "abcdefghijklmnopqrstuvwxyzPID-");
+
+	for (size_t i = 0; i < ARRAY_LEN(VIEWS); i++)
+		if (strlen(VIEWS[i]) == n && !strncmp(at, VIEWS[i], n))
+			return true;
+	return false;
+}
+
+static void only_commands_that_exist_are_named(void **state)
+{
+	static const char *const FILES[] = {"findings.c", "findings.def", "cause_gc.c",
+					    "cause_heap.c", "cause_os.c"};
+	static char text[1 << 20];
+	const char *tests = getenv("WHYRSS_TESTS");
+	unsigned seen = 0;
+
+	(void)state;
+	if (!tests)
+		skip(); /* meson sets it */
+	for (size_t i = 0; i < ARRAY_LEN(FILES); i++) {
+		char path[4096];
+		FILE *in;
+		snprintf(path, sizeof path, "%s/../src/ledger/%s", tests, FILES[i]);
+		in = fopen(path, "r");
+		assert_non_null(in);
+		text[fread(text, 1, sizeof text - 1, in)] = '\0';
+		fclose(in);
+		for (const char *s = text; (s = strstr(s, "`whyrss")) != NULL; seen++) {
+			s += strlen("`whyrss");
+			if (*s != ' ' || !names_a_view(s + 1))
+				fail_msg("%s names `whyrss%.20s", FILES[i], s);
+		}
+	}
+	assert_true(seen > 3);
 }
 
 static void mappings(void **state)
@@ -1068,6 +1203,11 @@ static void maps_and_pools(void **state)
 	e->s.pool_bytes = 40 * MIB;
 	explain(e);
 	first_is(e, "pool", 40 << 20);
+	/* beside another cause too, and the verdict is about that one */
+	put(e, LINE_NATIVE_USED, 30 * MIB);
+	explain(e);
+	first_is(e, "pool", 40 << 20);
+	assert_non_null(strstr(e->l.verdict, "C memory in use"));
 	scene_free(e);
 }
 
@@ -1189,6 +1329,8 @@ int main(void)
 		cmocka_unit_test(profile_off_and_stale),
 		cmocka_unit_test(many_goroutines_or_fat_ones),
 		cmocka_unit_test(c_memory),
+		cmocka_unit_test(trim_returns_whole_pages),
+		cmocka_unit_test(only_commands_that_exist_are_named),
 		cmocka_unit_test(mappings),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(containers_and_page_tables),

@@ -555,7 +555,10 @@ static void test_requests(void **state)
 		{{"legder", "4711"}, NULL, NULL, "did you mean ledger?"},
 		{{"moon", "4711"}, NULL, NULL, "no such view"},
 		{{"help", "spnas"}, NULL, NULL, "did you mean spans?"},
-		{{"spans", "1", "2"}, NULL, NULL, "one argument too many"},
+		{{"spans", "1", "2"}, NULL, NULL, "2: more than one target"},
+		{{"1", "2"}, NULL, NULL, "2: more than one target"},
+		{{"1", "ledger"}, NULL, NULL, "the view comes first: whyrss ledger 1"},
+		{{"4711", "--width=39"}, NULL, NULL, "less than 40 columns"},
 		{{"4711", "--cgroup=/x"}, NULL, NULL, "not both"},
 		{{"processes", "x"}, NULL, NULL, "takes no argument"},
 		{{"4711", "--json", "--csv"}, NULL, NULL, "take one"},
@@ -736,21 +739,22 @@ static void test_targets_that_are_none(void **state)
 {
 	static const struct {
 		const char *target, *says;
+		int code;
 	} cases[] = {
-		{"0", "not a PID"},
-		{"99999999999", "not a PID"},
-		{"https://example.com/debug/pprof/heap", "a URL"},
-		{"/bin/sh", "a program, not a process"},
-		{"/etc/passwd", "a file that is no core"},
-		{"/nowhere/at/all", "no such file"},
-		{"no-such-process-anywhere", "no Go process has this name"},
-		{"\033[2J", "no Go process has this name"},
+		{"0", "not a PID", EXIT_USAGE},
+		{"99999999999", "not a PID", EXIT_USAGE},
+		{"https://example.com/debug/pprof/heap", "a URL", EXIT_FAILED},
+		{"/bin/sh", "a program, not a process", EXIT_FAILED},
+		{"/etc/passwd", "a file that is no core", EXIT_FAILED},
+		{"/nowhere/at/all", "no such file", EXIT_FAILED},
+		{"no-such-process-anywhere", "no Go process has this name", EXIT_FAILED},
+		{"\033[2J", "no Go process has this name", EXIT_FAILED},
 	};
 	struct str out = {0}, messages = {0};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		run((const char *const[]){"ledger", cases[i].target, NULL}, EXIT_FAILED, &out,
+		run((const char *const[]){"ledger", cases[i].target, NULL}, cases[i].code, &out,
 		    &messages);
 		assert_null(out.s);
 		if (!strstr(messages.s, cases[i].says))

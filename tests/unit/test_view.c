@@ -453,7 +453,8 @@ static void test_processes(void **state)
 		 .exe = "/bin/small",
 		 .go = "go1.20",
 		 .rss = 5 << 20,
-		 .readable = true},
+		 .readable = true,
+		 .why = "stripped"},
 		{.pid = 11,
 		 .program = HOSTILE,
 		 .comm = "x",
@@ -480,6 +481,10 @@ static void test_processes(void **state)
 	assert_int_equal(value_count(member(&r, "processes")), 2);
 	assert_int_equal(member(&r, "processes/0/pid")->i, 11); /* the largest first */
 	assert_string_equal(member(&r, "processes/1/go")->s, "go1.20");
+	assert_true(member(&r, "processes/0/explainable")->b);
+	assert_int_equal(member(&r, "processes/0/why")->kind, VALUE_NULL);
+	assert_false(member(&r, "processes/1/explainable")->b);
+	assert_string_equal(member(&r, "processes/1/why")->s, "stripped");
 	assert_int_equal(value_count(member(&r, "notes")), 2);
 	assert_true(fixture_ask(&f, "processes", (const char *const[]){"--all", NULL}, &r, &err));
 	assert_int_equal(value_count(member(&r, "processes")), 3);
