@@ -323,7 +323,8 @@ bool read_counters(struct reading *r, struct err *err)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	/* threads that C made and lent are not Go's (metrics.go, schedStatsAggregate) */
-	c->threads -= MIN(c->threads, (uint64_t)small_word(r, y->extraMInUse, 0) + small_word(r, y->extraMLength, 0));
+	c->threads -= MIN(c->threads, (uint64_t)small_word(r, y->extraMInUse, 0) +
+					      small_word(r, y->extraMLength, 0));
 	c->nanotime = now.tv_sec * 1000000000LL + now.tv_nsec;
 	c->gcphase = small_word(r, y->gcphase, 0);
 	c->gomaxprocs = small_word(r, y->gomaxprocs, 0);

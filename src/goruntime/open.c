@@ -87,8 +87,10 @@ static bool find_images(struct go_session *g, struct err *err)
 			/* anything may map such a file; only the program itself decides */
 			if (strcmp(m->path, os->exe) != 0)
 				continue;
-			return err_set(err, ERR_RELEASE,
-				       "%s is built for another architecture: whyrss reads amd64 only", m->path);
+			return err_set(
+				err, ERR_RELEASE,
+				"%s is built for another architecture: whyrss reads amd64 only",
+				m->path);
 		}
 		if (image_bias(&e, m, &f->bias)) {
 			image_ranges(g, f, &e);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TRIES      6U
+#define TRIES	   6U
 #define MANY_PAGES 4U /* without an owner: worth another try */
 
 static int64_t clock_ns(clockid_t which)
@@ -120,7 +120,8 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 		read_pools(r);
 	if (needs & NEED_REGIONS && !read_regions(r, err))
 		return false;
-	/* the snapshot keeps the mappings and pages that were taken first; reads ask the kernel from here on */
+	/* the snapshot keeps the mappings and pages that were taken first; reads ask the kernel
+	 * from here on */
 	if (r->refreshed)
 		r->t->os = r->os_first;
 	*torn |= r->broke || (r->no_span_pages > MANY_PAGES && !r->last);

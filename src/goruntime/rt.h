@@ -138,12 +138,12 @@ struct reading {
 	uint32_t no_span_pages; /* pages that the allocator has given out, no span has, and no
 				   cache: torn or unknown */
 	struct chunk_bits
-		*bits_before; /* the page allocator's bitmaps before the spans were read */
-	uint32_t n_late;      /* spans that were found by their pages, after the others */
+		*bits_before;	   /* the page allocator's bitmaps before the spans were read */
+	uint32_t n_late;	   /* spans that were found by their pages, after the others */
 	struct os_facts *os_first; /* the facts that the snapshot keeps */
 	bool last;		   /* no other try follows */
 	bool refreshed;		   /* the list of mappings was read again in this try */
-	bool broke;	      /* something could not be read to its end: worth another try */
+	bool broke;		   /* something could not be read to its end: worth another try */
 };
 
 /** A heapArena that exists. */
@@ -166,7 +166,8 @@ struct region_vec {
  * cause: another try is worth it. */
 #define reading_broke(r, ...) ((r)->broke = true, note_add((r)->s, true, __VA_ARGS__))
 
-/** Reads the list of mappings again, once a try: a program that grows has newer ones. False when that was done. */
+/** Reads the list of mappings again, once a try: a program that grows has newer ones. False when
+ * that was done. */
 bool refresh_maps(struct reading *r);
 void region_add(struct reading *r, taddr start, bytes len, enum region_kind kind,
 		enum region_detail detail);

@@ -55,7 +55,8 @@ struct spans_reader {
 	struct span_chunk *hint;  /* where the last span was indexed: neighbours follow */
 	taddr run_start, run_end; /* of span structs, for the ledger's runtime.mspan */
 	VEC(struct addr_range) runs;
-	VEC(taddr) unplaced; /* records whose pages the heap's index does not reach, or another span has */
+	VEC(taddr)
+	unplaced; /* records whose pages the heap's index does not reach, or another span has */
 };
 
 static struct span_chunk *chunk_at(const struct heap *h, taddr at)
@@ -528,7 +529,8 @@ static bool adopt_record(struct reading *r, taddr ptr, taddr page)
 	w->r = r;
 	w->t = r->t;
 	w->blocks = blocks_new(r->t, &r->scratch, 2);
-	bool ok = decode_span(w, ptr, d, &s, &raw) && (page == 0 || page - s.start < span_bytes(&s)) &&
+	bool ok = decode_span(w, ptr, d, &s, &raw) &&
+		  (page == 0 || page - s.start < span_bytes(&s)) &&
 		  index_span(h, &w->hint, &s, h->n_spans);
 	if (ok) {
 		raw.index = h->n_spans;
@@ -551,13 +553,14 @@ bool adopt_span(struct reading *r, taddr page)
 	const struct arena_ref *a = arena_at(r, page);
 	uint64_t ptr;
 	return a != NULL &&
-	       mem_uint(r->t, a->at + r->l->heapArena_spans.off + (page - a->base) / GO_PAGE * 8, 8, &ptr, NULL) &&
+	       mem_uint(r->t, a->at + r->l->heapArena_spans.off + (page - a->base) / GO_PAGE * 8, 8,
+			&ptr, NULL) &&
 	       ptr != 0 && adopt_record(r, ptr, page);
 }
 
 /**
- * Chunks of user arenas (GOEXPERIMENT=arenas) lie where, up to 1.24, no list of the heap leads: only their span
- * records do (arena.go, allocUserArenaChunk). Makes room for them in the index.
+ * Chunks of user arenas (GOEXPERIMENT=arenas) lie where, up to 1.24, no list of the heap leads:
+ * only their span records do (arena.go, allocUserArenaChunk). Makes room for them in the index.
  */
 static void reach_user_arenas(struct reading *r, const taddr *at, uint32_t n)
 {
@@ -573,11 +576,11 @@ static void reach_user_arenas(struct reading *r, const taddr *at, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		struct span s;
 		struct span_raw raw;
-		if (target_read(r->t, at[i], d, size) != size || !decode_span(w, at[i], d, &s, &raw) ||
-		    !(s.flags & SPAN_USER_ARENA))
+		if (target_read(r->t, at[i], d, size) != size ||
+		    !decode_span(w, at[i], d, &s, &raw) || !(s.flags & SPAN_USER_ARENA))
 			continue;
-		for (taddr c = round_down(s.start, PALLOC_CHUNK_BYTES); c < s.start + span_bytes(&s) && room > 0;
-		     c += PALLOC_CHUNK_BYTES) {
+		for (taddr c = round_down(s.start, PALLOC_CHUNK_BYTES);
+		     c < s.start + span_bytes(&s) && room > 0; c += PALLOC_CHUNK_BYTES) {
 			if (chunk_at(h, c) != NULL)
 				continue;
 			struct span_chunk *k = ARENA_NEW(r->mem, struct span_chunk);

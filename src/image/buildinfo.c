@@ -21,7 +21,7 @@
 #define MAX_VERSION 1024
 #define MAX_MODULES ((uint64_t)4 << 20)
 #define MAX_SCAN    ((uint64_t)256 << 20) /* bytes of one file that are searched */
-#define MAX_BLOCKS  32			   /* that look like one and are none */
+#define MAX_BLOCKS  32			  /* that look like one and are none */
 #define SCAN_BLOCK  ((size_t)64 << 10)
 
 static bool file_at(const struct elf_image *e, uint64_t offset, void *dst, size_t n)
@@ -210,7 +210,8 @@ static bool segment_scan(const struct elf_image *e, struct arena *a, const struc
 		if (n <= 0)
 			break;
 		left->bytes -= MIN(left->bytes, (uint64_t)n);
-		for (size_t i = 0; !found && left->blocks > 0 && i + MAGIC_LEN <= (size_t)n; i += ALIGN) {
+		for (size_t i = 0; !found && left->blocks > 0 && i + MAGIC_LEN <= (size_t)n;
+		     i += ALIGN) {
 			struct arena_mark m = arena_mark(a);
 
 			if (buf[i] != 0xff || memcmp(buf + i, MAGIC, MAGIC_LEN) != 0)

@@ -15,7 +15,7 @@
 #define MAX_SECTIONS	  20000
 #define MAX_SEGMENTS	  1024
 #define MAX_NOTES	  ((bytes)1 << 20) /* of all note segments and sections of a file */
-#define MAX_NAME	  512 /* of a symbol or section that is looked for */
+#define MAX_NAME	  512		   /* of a symbol or section that is looked for */
 #define MAX_NAMES	  4096 /* wanted by one elf_symbols call, alternatives counted */
 #define NOTE_GNU_BUILD_ID 3
 #define NOTE_GO_BUILD_ID  4

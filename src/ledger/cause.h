@@ -55,8 +55,8 @@ struct study {
 
 /** Resident bytes of a line, or its bytes where residency is not known. */
 bytes cause_line(const struct study *t, enum line_id id);
-/** What of `n` bytes of a line is in memory, when nothing tells them from the rest of it: its share;
- * all of them where residency is not known. */
+/** What of `n` bytes of a line is in memory, when nothing tells them from the rest of it: its
+ * share; all of them where residency is not known. */
 bytes cause_part_of_line(const struct study *t, enum line_id id, bytes n);
 /** The bytes of the gap that the cause is; false when they are too few for a word, and then nothing
  * else is needed. */

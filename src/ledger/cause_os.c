@@ -239,11 +239,12 @@ void cause_native_retention(struct study *t, struct finding *f)
 		       cause_bytes(t, n->tcache_free));
 	cause_evidence(t, f, "%u arenas on %u CPUs; glibc makes up to 8 for each CPU", n->arenas,
 		       cpus);
-	cause_evidence(t, f,
-		       "%s of it are whole free pages; %s share a page with chunks in use, or are in "
-		       "thread caches%s",
-		       cause_bytes(t, whole), cause_bytes(t, kept - whole),
-		       whole < kept / 4 ? ": malloc_trim cannot return these" : "");
+	cause_evidence(
+		t, f,
+		"%s of it are whole free pages; %s share a page with chunks in use, or are in "
+		"thread caches%s",
+		cause_bytes(t, whole), cause_bytes(t, kept - whole),
+		whole < kept / 4 ? ": malloc_trim cannot return these" : "");
 	if (whole >= kept / 4)
 		cause_action(t, f, (int64_t)whole,
 			     "call malloc_trim(0) after the spike\tsome milliseconds: with the "

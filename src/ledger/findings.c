@@ -338,8 +338,8 @@ static void say_first(struct study *t, const struct finding *f, struct str *verd
 		str_addf(verdict, "%s of %s (%s) comes from %s: %s",
 			 percent >= 100 ? "All" : "Nearly all", whole, size, f->c.title, f->clause);
 	else if (percent >= 50)
-		str_addf(verdict, "Most of %s (%d %%, %s) comes from %s: %s", whole, percent,
-			 size, f->c.title, f->clause);
+		str_addf(verdict, "Most of %s (%d %%, %s) comes from %s: %s", whole, percent, size,
+			 f->c.title, f->clause);
 	else
 		str_addf(verdict, "The largest part of %s (%d %%, %s) comes from %s: %s", whole,
 			 percent, size, f->c.title, f->clause);
@@ -355,8 +355,8 @@ static void say(struct study *t, const struct finding *f, uint32_t n, struct str
 	say_first(t, &f[lead], verdict);
 	while (next < n && (f[next].rule->part != GAP || is_beside(t, &f[next])))
 		next++;
-	if (next < n && f[lead].rule->part == GAP && f[lead].c.share > 0 &&
-	    f[lead].c.share < 0.7 && f[next].c.share >= 0.1)
+	if (next < n && f[lead].rule->part == GAP && f[lead].c.share > 0 && f[lead].c.share < 0.7 &&
+	    f[next].c.share >= 0.1)
 		str_addf(verdict, "; then %s (%d %%)", f[next].c.title,
 			 cause_percent(f[next].c.share, 1));
 	for (uint32_t i = 0; i < n; i++)

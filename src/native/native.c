@@ -27,10 +27,10 @@ static const struct {
 };
 
 #define FIND_TRIES 3
-#define STEPS_MAX ((uint64_t)1 << 29)
-#define PEEKS_MAX ((uint64_t)1 << 20)
-#define DARK_MAX  ((uint64_t)256 << 20)
-#define FAST_MAX  (2U << 20)
+#define STEPS_MAX  ((uint64_t)1 << 29)
+#define PEEKS_MAX  ((uint64_t)1 << 20)
+#define DARK_MAX   ((uint64_t)256 << 20)
+#define FAST_MAX   (2U << 20)
 
 bool untaken_next(const struct native_taken *taken, taddr *at, taddr hi, struct addr_range *ret)
 {
@@ -299,7 +299,8 @@ void native_read(struct target *t, const struct native_taken *taken,
 		return;
 	}
 	ret->libc = libc.glibc_path ? libc.glibc_path : "glibc (static)";
-	/* An arena that is being made, or a page on its way to another place, hides it for a moment. */
+	/* An arena that is being made, or a page on its way to another place, hides it for a
+	 * moment. */
 	for (int i = 0; i < FIND_TRIES; i++) {
 		if (i > 0)
 			nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);

@@ -728,8 +728,8 @@ static void below_the_profile_is_not_a_gap(void **state)
 	explain(e);
 	first_is(e, "not-a-gap", -(INT64_C(200) << 20));
 	assert_null(strstr(e->l.verdict, "below"));
-	assert_non_null(strstr(e->l.verdict,
-			       "Most of the gap (94 %, 50.0 MiB) comes from thread stacks"));
+	assert_non_null(
+		strstr(e->l.verdict, "Most of the gap (94 %, 50.0 MiB) comes from thread stacks"));
 	/* and alone it is none */
 	put(e, LINE_STACK_OS, 0);
 	explain(e);
@@ -901,8 +901,7 @@ static void trim_returns_whole_pages(void **state)
 {
 	enum { PAGES = 40960 }; /* 160 MiB */
 	static uint16_t used[PAGES], mine[PAGES];
-	struct native_range r = {
-		0x7f0000000000, 0x7f0000000000 + PAGES * OS_PAGE, used, mine, 1};
+	struct native_range r = {0x7f0000000000, 0x7f0000000000 + PAGES * OS_PAGE, used, mine, 1};
 
 	(void)state;
 	for (int fragmented = 0; fragmented < 2; fragmented++) {
