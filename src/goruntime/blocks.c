@@ -6,7 +6,6 @@
  */
 #include "goruntime/rt.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct blocks {
@@ -177,25 +176,4 @@ void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint
 		}
 	}
 	arena_reset(scratch, mark);
-}
-
-static int range_order(const void *a, const void *b)
-{
-	const struct addr_range *x = a, *y = b;
-	return (x->start > y->start) - (x->start < y->start);
-}
-
-uint32_t ranges_merge(struct addr_range *v, uint32_t n)
-{
-	if (n == 0)
-		return 0;
-	qsort(v, n, sizeof *v, range_order);
-	uint32_t k = 0;
-	for (uint32_t i = 1; i < n; i++) {
-		if (v[i].start <= v[k].end)
-			v[k].end = MAX(v[k].end, v[i].end);
-		else
-			v[++k] = v[i];
-	}
-	return k + 1;
 }

@@ -106,9 +106,6 @@ void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint
 /** Sorts addresses ascending, in O(n). */
 void sort_addrs(struct arena *scratch, taddr *v, uint32_t n);
 
-/** Sorts ranges and joins those that touch; returns how many are left. */
-uint32_t ranges_merge(struct addr_range *v, uint32_t n);
-
 /* ---- one snapshot being read ---- */
 
 /** State words that must be equal before and after. */

@@ -59,20 +59,6 @@ struct spans_reader {
 	unplaced; /* records whose pages the heap's index does not reach, or another span has */
 };
 
-static struct span_chunk *chunk_at(const struct heap *h, taddr at)
-{
-	uint64_t key = at >> 22;
-	uint32_t lo = 0, hi = h->n_chunks;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (h->chunks[mid]->key < key)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < h->n_chunks && h->chunks[lo]->key == key ? h->chunks[lo] : NULL;
-}
-
 /** Registers the pages of a span; false when another span has one of them, or the heap does not
  * reach there. */
 static bool index_span(struct heap *h, struct span_chunk **hint, const struct span *s, uint32_t i)
@@ -82,7 +68,7 @@ static bool index_span(struct heap *h, struct span_chunk **hint, const struct sp
 	for (at = s->start; at < end; at += GO_PAGE) {
 		uint32_t none = 0;
 		if (c == NULL || c->key != at >> 22)
-			c = chunk_at(h, at);
+			c = span_chunk_find(h, at);
 		if (c == NULL ||
 		    !__atomic_compare_exchange_n(&c->span[at >> 13 & 511], &none, i + 1, false,
 						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
@@ -92,7 +78,8 @@ static bool index_span(struct heap *h, struct span_chunk **hint, const struct sp
 	if (at == end)
 		return true;
 	for (taddr back = s->start; back < at; back += GO_PAGE)
-		__atomic_store_n(&chunk_at(h, back)->span[back >> 13 & 511], 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&span_chunk_find(h, back)->span[back >> 13 & 511], 0,
+				 __ATOMIC_RELAXED);
 	return false;
 }
 
@@ -472,7 +459,7 @@ bool read_chunks(struct reading *r, struct err *err)
 	for (uint64_t i = r->n_arenas - MIN(user.len, r->n_arenas); i < r->n_arenas; i++) {
 		for (taddr at = r->arenas[i].base; at < r->arenas[i].base + HEAP_ARENA_BYTES;
 		     at += PALLOC_CHUNK_BYTES) {
-			if (chunk_at(h, at) != NULL)
+			if (span_chunk_find(h, at) != NULL)
 				continue;
 			struct span_chunk *c = ARENA_NEW(r->mem, struct span_chunk);
 			c->key = at >> 22;
@@ -581,7 +568,7 @@ static void reach_user_arenas(struct reading *r, const taddr *at, uint32_t n)
 			continue;
 		for (taddr c = round_down(s.start, PALLOC_CHUNK_BYTES);
 		     c < s.start + span_bytes(&s) && room > 0; c += PALLOC_CHUNK_BYTES) {
-			if (chunk_at(h, c) != NULL)
+			if (span_chunk_find(h, c) != NULL)
 				continue;
 			struct span_chunk *k = ARENA_NEW(r->mem, struct span_chunk);
 			k->key = c >> 22;

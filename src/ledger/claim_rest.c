@@ -5,7 +5,6 @@
  */
 #include "ledger/claims.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static const enum line_id REGION_LINE[REGION_KINDS] = {
@@ -92,12 +91,6 @@ struct spoken {
 	uint32_t n;
 };
 
-static int range_order(const void *x, const void *y)
-{
-	const struct addr_range *a = x, *b = y;
-	return (a->start > b->start) - (a->start < b->start);
-}
-
 static struct spoken spoken_for(const struct book *b)
 {
 	const struct snapshot *s = b->s;
@@ -114,15 +107,7 @@ static struct spoken spoken_for(const struct book *b)
 		v[n++] = (struct addr_range){s->native.ranges[i].start, s->native.ranges[i].end};
 	for (uint32_t i = 0; i < s->native.n_thread_stacks; i++)
 		v[n++] = s->native.thread_stacks[i];
-	qsort(v, n, sizeof *v, range_order);
-	uint32_t k = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		if (k > 0 && v[i].start <= v[k - 1].end)
-			v[k - 1].end = MAX(v[k - 1].end, v[i].end);
-		else
-			v[k++] = v[i];
-	}
-	return (struct spoken){v, k};
+	return (struct spoken){v, ranges_merge(v, n)};
 }
 
 static bytes unspoken(const struct spoken *s, taddr start, taddr end)

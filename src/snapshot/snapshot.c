@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Sizes as in runtime/sizeclasses.go, the same in every release from 1.18 to 1.27. */
@@ -39,7 +40,7 @@ void note_add(struct snapshot *s, bool partial, const char *fmt, ...)
 	*VEC_PUSH(&s->mem, &s->notes) = arena_strdup(&s->mem, text);
 }
 
-const struct span *span_find(const struct heap *h, taddr at)
+struct span_chunk *span_chunk_find(const struct heap *h, taddr at)
 {
 	uint64_t key = at >> 22;
 	uint32_t lo = 0, hi = h->n_chunks;
@@ -50,8 +51,33 @@ const struct span *span_find(const struct heap *h, taddr at)
 		else
 			hi = mid;
 	}
-	if (lo == h->n_chunks || h->chunks[lo]->key != key)
-		return NULL;
-	uint32_t i = h->chunks[lo]->span[at >> 13 & 511];
+	return lo < h->n_chunks && h->chunks[lo]->key == key ? h->chunks[lo] : NULL;
+}
+
+const struct span *span_find(const struct heap *h, taddr at)
+{
+	const struct span_chunk *c = span_chunk_find(h, at);
+	uint32_t i = c == NULL ? 0 : c->span[at >> 13 & 511];
 	return i == 0 ? NULL : &h->spans[i - 1];
+}
+
+static int range_order(const void *a, const void *b)
+{
+	const struct addr_range *x = a, *y = b;
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+uint32_t ranges_merge(struct addr_range *v, uint32_t n)
+{
+	if (n == 0)
+		return 0;
+	qsort(v, n, sizeof *v, range_order);
+	uint32_t k = 0;
+	for (uint32_t i = 1; i < n; i++) {
+		if (v[i].start <= v[k].end)
+			v[k].end = MAX(v[k].end, v[i].end);
+		else
+			v[++k] = v[i];
+	}
+	return k + 1;
 }

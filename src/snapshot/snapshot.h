@@ -397,4 +397,10 @@ void note_add(struct snapshot *s, bool partial, const char *fmt, ...) PRINTF_LIK
 /** The stack span or heap span that holds `at`, NULL when none does. */
 const struct span *span_find(const struct heap *h, taddr at);
 
+/** The chunk of the heap's index that holds `at`, NULL when the heap does not reach there. */
+struct span_chunk *span_chunk_find(const struct heap *h, taddr at);
+
+/** Sorts ranges and joins those that touch; returns how many are left. */
+uint32_t ranges_merge(struct addr_range *v, uint32_t n);
+
 #endif
