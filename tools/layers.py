@@ -11,17 +11,23 @@ ALLOWED = {
     "base": set(),
     "target": {"base"},
     "image": {"base"},
+    "pprof": {"base"},
     "snapshot": {"base", "target"},
     "native": {"base", "target", "image", "snapshot"},
-    "goruntime": {"base", "target", "image", "snapshot", "native"},
+    "goruntime": {"base", "target", "image", "snapshot", "native", "pprof"},
     "ledger": {"base", "snapshot"},
-    "view": {"base", "snapshot", "ledger"},
-    "front": {"base", "target", "image", "snapshot", "native", "goruntime", "ledger", "view"},
+    "series": {"base", "target", "snapshot", "goruntime", "ledger"},
+    "view": {"base", "snapshot", "ledger", "pprof", "series"},
+    "front": {"base", "target", "image", "snapshot", "native", "goruntime", "ledger", "view", "pprof", "series"},
 }
 # A layer above `target` may use the facts that the snapshot carries, but no call on a process.
 HEADERS = {"ledger": {"target/osfacts.h", "target/pages.h"}, "view": {"target/osfacts.h", "target/pages.h"}}
 ONLY = {
     r"(elfutils/libdw|dwarf|libelf|gelf)\.h": {"image"},
+    r"capstone/.*": {"image"},
+    r"(libdeflate|zlib|zstd)\.h": {"pprof", "image", "target", "front"},
+    r"sqlite3\.h": {"series"},
+    r"(microhttpd|curl/.*|ncurses|curses|histedit|editline/.*)\.h": {"front"},
     r"sys/(uio|ptrace|ioctl)\.h": {"target", "front"},
 }
 

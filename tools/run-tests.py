@@ -60,7 +60,7 @@ def unit(preset, full):
     env = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
     if full:
         env["WHYRSS_FULL"] = "1"
-    code, out = run(["meson", "test", "-C", f"build/{preset}", "--print-errorlogs", "--no-rebuild"], env=env)
+    code, out = run(["meson", "test", "-C", f"build/{preset}", "--print-errorlogs"], env=env)
     log = ROOT / f"build/{preset}/meson-logs/testlog.txt"
     text = log.read_text(errors="replace") if log.exists() else out
     ok = len(re.findall(r"^\[       OK \]", text, re.M))
