@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -128,53 +127,7 @@ bool go_processes(struct arena *a, struct go_processes *ret, struct err *err)
 	return true;
 }
 
-/* What a file that was given as a target is; NULL: nothing that is known. */
-static const char *file_kind(const char *path)
-{
-	CLEANUP(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	unsigned char head[20] = {0};
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
-	    read(fd, head, sizeof(head)) < 4)
-		return NULL;
-	if (str_ends(path, ".whyrss"))
-		return "a capture";
-	if (!memcmp(head, "\177ELF", 4))
-		return head[16] == 4 && !head[17] ? "a core file" : "a program";
-	if (head[0] == 0x1f && head[1] == 0x8b)
-		return "a profile";
-	return "a file";
-}
-
-static bool not_a_process(const char *word, struct err *err)
-{
-	const char *kind;
-
-	if (str_starts(word, "http://") || str_starts(word, "https://"))
-		return err_set(err, ERR_FORMAT,
-			       "%.120s: a URL, which this version does not fetch yet; name a "
-			       "running process",
-			       word);
-	kind = file_kind(word);
-	if (!kind)
-		return true;
-	if (!strcmp(kind, "a program"))
-		return err_set(err, ERR_FORMAT,
-			       "%.120s: a program, not a process; start it, or give the PID of one "
-			       "that runs it",
-			       word);
-	if (!strcmp(kind, "a file"))
-		return err_set(err, ERR_FORMAT,
-			       "%.120s: a file that is no core, capture or profile; name a running "
-			       "process",
-			       word);
-	return err_set(err, ERR_FORMAT,
-		       "%.120s: %s, which this version does not read yet; name a running process",
-		       word, kind);
-}
-
-static bool find_name(const char *name, struct arena *a, int *ret, struct err *err)
+bool go_process_find(const char *name, struct arena *a, int *ret, struct err *err)
 {
 	struct go_processes all;
 	struct str pids = {0};
@@ -206,31 +159,4 @@ static bool find_name(const char *name, struct arena *a, int *ret, struct err *e
 			all.hidden ? " among those that this user may look at" : "");
 	str_free(&pids);
 	return ok;
-}
-
-bool target_find(const char *word, struct arena *a, int *ret_pid, struct err *err)
-{
-	const char *at = word;
-	uint64_t pid;
-
-	if (*word >= '0' && *word <= '9' && str_u64(&at, false, &pid) && !*at) {
-		if (pid == 0 || pid > INT_MAX)
-			return err_set(err, ERR_USAGE,
-				       "%.30s: not a PID; whyrss alone lists the Go processes",
-				       word);
-		*ret_pid = (int)pid;
-		return true;
-	}
-	if (strchr(word, '/')) {
-		if (!not_a_process(word, err))
-			return false;
-		return err_set(err, ERR_FORMAT,
-			       "%.120s: no such file, and a process is named without its path",
-			       word);
-	}
-	if (find_name(word, a, ret_pid, err))
-		return true;
-	(void)not_a_process(
-		word, err); /* perhaps a file in this folder: then that is the better reason */
-	return false;
 }

@@ -1,4 +1,4 @@
-/* From what the user typed to a process: PIDs, names, and what is not a process. */
+/* The Go processes of this machine, and the one that a name means. */
 #ifndef FRONT_OPEN_H
 #define FRONT_OPEN_H
 
@@ -16,11 +16,7 @@ struct go_processes {
 bool go_process_check(int pid, struct arena *a, const char **ret_version);
 bool go_processes(struct arena *a, struct go_processes *ret, struct err *err);
 
-/**
- * The PID that `word` means: a number, or the name of the only Go process of that name. Errors:
- * ERR_NOT_GO (no such process, several, not Go), ERR_USAGE (0), ERR_FORMAT (a core, profile,
- * capture or URL: named as such).
- */
-bool target_find(const char *word, struct arena *a, int *ret_pid, struct err *err);
+/** The only Go process of that name. Errors: ERR_NOT_GO (none, several). */
+bool go_process_find(const char *name, struct arena *a, int *ret, struct err *err);
 
 #endif

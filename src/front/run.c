@@ -13,7 +13,7 @@
 #include "base/unit.h"
 #include "front/help.h"
 #include "front/open.h"
-#include "goruntime/goruntime.h"
+#include "front/source.h"
 
 #define PIPE_WIDTH 100U
 #define WIDTH_MAX  1000U
@@ -144,20 +144,14 @@ static bool add_report(const struct request *q, const struct outlet *to, const s
 	return true;
 }
 
-static void cleanup_target(struct target **t)
-{
-	target_close(*t);
-}
-
 static void cleanup_snapshot(struct snapshot *s)
 {
 	snapshot_free(s);
 }
 
-static void cleanup_session(struct go_session **g)
+static void cleanup_source(struct source **s)
 {
-	if (*g)
-		go_close(*g);
+	source_close(*s);
 }
 
 /* What the summary of a cgroup takes from the answers. */
@@ -192,51 +186,41 @@ static void gather(struct gathered *to, const struct snapshot *s, const struct r
 }
 
 /* `all` NULL: nothing is gathered. */
-static enum exit_code run_pid(const struct request *q, const struct outlet *to, int pid,
-			      struct gathered *all, struct str *out, struct str *messages)
+static enum exit_code run_target(const struct request *q, const struct outlet *to,
+				 const struct source_word *word, struct gathered *all,
+				 struct str *out, struct str *messages)
 {
-	CLEANUP(arena_free) struct arena session = {0}, answer = {0};
+	CLEANUP(arena_free) struct arena answer = {0};
+	CLEANUP(cleanup_source) struct source *source = NULL;
 	CLEANUP(cleanup_snapshot) struct snapshot snap = {0};
-	CLEANUP(cleanup_target) struct target *t = NULL;
-	CLEANUP(cleanup_session) struct go_session *g = NULL;
-	const struct live_options live = {
-		.freeze = option_set(&q->options, OPT_FREEZE),
-		.pss = option_set(&q->options, OPT_PSS),
-	};
-	struct stopwatch w = {.at = now()};
+	const struct source_options o = {.freeze = option_set(&q->options, OPT_FREEZE),
+					 .pss = option_set(&q->options, OPT_PSS)};
+	struct stopwatch w = {0};
 	struct subject subject = {.s = &snap};
-	int64_t began = w.at;
 	struct report r;
 	struct err err = {0};
 
-	arena_init(&session, 0);
 	arena_init(&answer, 0);
-	if (!live_open(pid, &live, &t, &err))
+	if (!source_open(word, &o, &source, &err) ||
+	    !source_snapshot(source, q->view->needs, &snap, &err))
 		goto failed;
-	lap(&w, PHASE_OPEN);
-	if (!target_facts(t, &session, &err))
-		goto failed;
-	lap(&w, PHASE_FACTS);
-	if (!go_open(t, &session, &g, &err))
-		goto failed;
-	lap(&w, PHASE_SESSION);
-	if (!go_snapshot(g, q->view->needs, &snap, &err))
-		goto failed;
-	target_thaw(t);
-	lap(&w, PHASE_SNAPSHOT);
-	snap.read.took_ns = w.at - began;
-	snap.read.stopped_ns = t->stopped_ns;
-	subject.target = arena_printf(&answer, "%d", pid);
+	w.at = now();
+	subject.target = source->name;
 	if (!q->view->run(&subject, &q->options, &answer, &r, &err))
 		goto failed;
 	lap(&w, PHASE_VIEW);
 	if (all)
-		gather(all, &snap, &r, pid);
+		gather(all, &snap, &r, word->pid);
 	if (!add_report(q, to, &r, out, &err))
 		goto failed;
 	lap(&w, PHASE_RENDER);
-	if (option_set(&q->options, OPT_VERBOSE))
-		add_verbose(messages, &w, &t->stats, &snap);
+	if (option_set(&q->options, OPT_VERBOSE)) {
+		w.took[PHASE_OPEN] = source->took.open;
+		w.took[PHASE_FACTS] = source->took.facts;
+		w.took[PHASE_SESSION] = source->took.session;
+		w.took[PHASE_SNAPSHOT] = source->took.snapshot;
+		add_verbose(messages, &w, &source->t->stats, &snap);
+	}
 	return r.partial ? EXIT_PARTIAL : EXIT_ANSWERED;
 failed:
 	message_add(messages, &err);
@@ -271,8 +255,9 @@ static enum exit_code run_cgroup(const struct request *q, const struct outlet *t
 
 		if (!go_process_check(pids[i], &a, &version))
 			continue;
-		code = run_pid(q, &plain, pids[i], brief ? &all : NULL, brief ? &single : out,
-			       messages);
+		code = run_target(q, &plain,
+				  &(struct source_word){.kind = SOURCE_PROCESS, .pid = pids[i]},
+				  brief ? &all : NULL, brief ? &single : out, messages);
 		if (code == EXIT_USAGE) {
 			str_free(&single);
 			return code;
@@ -382,8 +367,8 @@ enum exit_code request_run(const struct request *q, const struct outlet *to, str
 			   struct str *messages)
 {
 	CLEANUP(arena_free) struct arena a = {0};
+	struct source_word word;
 	struct err err = {0};
-	int pid;
 
 	arena_init(&a, 0);
 	if (option_set(&q->options, OPT_VERSION)) {
@@ -398,9 +383,9 @@ enum exit_code request_run(const struct request *q, const struct outlet *to, str
 		return run_processes(q, to, out, messages);
 	if (option_set(&q->options, OPT_CGROUP))
 		return run_cgroup(q, to, out, messages);
-	if (!target_find(q->target, &a, &pid, &err)) {
+	if (!source_find(q->target, &a, &word, &err)) {
 		message_add(messages, &err);
 		return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 	}
-	return run_pid(q, to, pid, NULL, out, messages);
+	return run_target(q, to, &word, NULL, out, messages);
 }

@@ -19,8 +19,9 @@ void go_close(struct go_session *g);
 
 /**
  * Reads one consistent snapshot, repeating what tore. `ret` is zero-initialised by the caller and
- * owned by it: free with snapshot_free. Errors only when nothing useful could be read; all else
- * becomes notes.
+ * owned by it, facts of the OS included: free with snapshot_free. It shares nothing but names with
+ * the session, which can give any number of them. Errors only when nothing useful could be read;
+ * all else becomes notes. ERR_GONE also when the process runs another program now.
  */
 bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, struct err *err);
 void snapshot_free(struct snapshot *s);

@@ -130,7 +130,7 @@ static bool find_images(struct go_session *g, struct err *err)
 		       os->pid, os->comm, g->n_images);
 }
 
-static const struct mapping *main_mapping(const struct go_session *g)
+const struct mapping *main_mapping(const struct go_session *g)
 {
 	for (uint32_t i = 0; i < g->t->os->n_maps; i++) {
 		const struct mapping *m = &g->t->os->maps[i];
@@ -262,6 +262,7 @@ bool go_open(struct target *t, struct arena *session, struct go_session **ret, s
 {
 	struct go_session *g = ARENA_NEW(session, struct go_session);
 	g->t = t;
+	g->os = t->os;
 	g->mem = session;
 	g->main_fd = -1;
 	if (!find_images(g, err))

@@ -89,7 +89,7 @@ bool refresh_maps(struct reading *r)
 	if (r->refreshed)
 		return false;
 	r->refreshed = true;
-	if (target_facts(r->t, r->g->mem, NULL))
+	if (target_facts(r->t, r->mem, NULL))
 		return true;
 	r->t->os = before;
 	return false;
@@ -133,6 +133,28 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 	return true;
 }
 
+/*
+ * The facts of one try live with the snapshot. The first try of a session takes those that the
+ * program was found by; each later one asks the kernel again.
+ */
+static bool take_facts(struct reading *r, bool fresh, struct err *err)
+{
+	struct go_session *g = r->g;
+	struct os_facts *os;
+	if (fresh) {
+		if (!target_facts(g->t, r->mem, err))
+			return false;
+		if (main_mapping(g) == NULL)
+			return err_set(err, ERR_GONE, "process %d runs another program now",
+				       g->t->os->pid);
+		return true;
+	}
+	os = ARENA_NEW(r->mem, struct os_facts);
+	*os = *g->os;
+	g->t->os = os;
+	return true;
+}
+
 static void start_over(struct reading *r, const struct snapshot *base)
 {
 	struct arena keep;
@@ -155,7 +177,6 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 		.kind = g->t->kind == TARGET_CORE      ? SNAPSHOT_CORE
 			: g->t->kind == TARGET_CAPTURE ? SNAPSHOT_CAPTURE
 						       : SNAPSHOT_PROCESS,
-		.os = g->t->os,
 		.go_version = g->release.text,
 		.go_major = g->release.major,
 		.go_minor = g->release.minor,
@@ -181,10 +202,11 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 	 * mappings */
 	while (torn && tries++ < TRIES) {
 		struct err why = {0};
-		if (tries > 1 && !target_facts(g->t, g->mem, err))
-			break;
-		base.os = g->t->os;
 		start_over(&r, &base);
+		ok = take_facts(&r, tries > 1 || g->n_snapshots > 0, err);
+		if (!ok)
+			break;
+		ret->os = g->t->os;
 		at = clock_ns(CLOCK_REALTIME);
 		r.os_first = g->t->os;
 		r.last = tries == TRIES;
@@ -222,12 +244,14 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 				 "is not broken down here",
 				 ret->others[i].version, ret->others[i].path);
 	}
+	g->n_snapshots++;
+	g->t->os = g->os; /* the snapshot's own facts die with it */
 	uint32_t skew = ret->read.skew;
 	ret->read = (struct read_facts){.at_unix_ns = at,
 					.took_ns = clock_ns(CLOCK_MONOTONIC) - began,
 					.stopped_ns = g->t->stopped_ns,
 					.skew = skew,
-					.drift = g->t->os->drift,
+					.drift = ok ? ret->os->drift : 0,
 					.tries = MIN(tries, TRIES),
 					.consistent = !torn};
 	arena_free(&r.scratch);

@@ -27,6 +27,8 @@ struct image_file {
 struct go_session {
 	struct target *t;
 	struct arena *mem;
+	struct os_facts *os; /* that the program was found by: they live as long as the session */
+	uint32_t n_snapshots;
 	struct go_release release;
 	struct layout layout;
 	struct symbols sym;
@@ -81,6 +83,9 @@ static inline struct go_slice get_slice(const void *base, struct field f)
 	__builtin_memcpy(&s, (const char *)base + f.off, sizeof s);
 	return s;
 }
+
+/** The mapping of the explained program's code among the target's facts; NULL: it is not there. */
+const struct mapping *main_mapping(const struct go_session *g);
 
 /* ---- bulk reads (blocks.c) ---- */
 

@@ -57,7 +57,6 @@ struct live {
 	uint32_t shm_dev;
 	bool vm_readv; /* process_vm_readv works and means the same process */
 	bool own_pids; /* this proc is of our own PID namespace */
-	bool scanned;  /* os->pages tells page for page what was in memory */
 	uint32_t hint; /* index of the mapping that was read last */
 	struct freeze *freeze;
 	struct open_file files[FILES];
@@ -75,6 +74,15 @@ static bool failed(struct live *l, const char *what, struct err *err)
 }
 
 /* ---- Memory ---- */
+
+/* Whether os->pages tells page for page what was in memory. smaps says how many pages of a mapping
+ * are, not which: no ground to read by. */
+static bool is_scanned(const struct live *l)
+{
+	enum residency_source from = l->t.os->residency;
+
+	return from == RESIDENCY_SCAN || from == RESIDENCY_PAGEMAP;
+}
 
 static const struct mapping *mapping_at(struct live *l, taddr at)
 {
@@ -282,7 +290,7 @@ static size_t read_mapping(struct live *l, const struct mapping *m, taddr at, ch
 	 * touched. */
 	if (m->flags & MAP_SPECIAL && strcmp(m->path, "[vdso]") != 0)
 		return 0;
-	if (!l->scanned)
+	if (!is_scanned(l))
 		return read_asking(l, m, at, dst, n);
 	while (from < end) {
 		bool resident = pages_is(p, from, PAGE_RESIDENT);
@@ -325,7 +333,7 @@ static bool is_plain(struct live *l, const struct mem_span *s)
 {
 	const struct mapping *m;
 
-	if (!l->scanned || !l->vm_readv || s->n == 0)
+	if (!l->t.os || !is_scanned(l) || !l->vm_readv || s->n == 0)
 		return false;
 	m = mapping_at(l, s->at);
 	return m && m->flags & MAP_READ && !(m->flags & MAP_SPECIAL) && s->n <= m->end - s->at &&
@@ -840,7 +848,6 @@ static bool live_facts(struct target *t, struct arena *a, struct err *err)
 		return false;
 	}
 	t->os = os;
-	l->scanned = false;
 	l->hint = 0;
 	forget_files(l);
 	return true;
@@ -919,8 +926,6 @@ static bool live_scan(struct target *t, struct arena *a, struct err *err)
 	read_status(&after, os);
 	os->drift = (int64_t)(after.rss - before.rss);
 	os->huge = source == RESIDENCY_PAGEMAP ? huge_of_rollup(l) : p.huge;
-	/* smaps says how many pages of a mapping are in memory, not which: no ground to read by. */
-	l->scanned = source != RESIDENCY_SMAPS;
 	return true;
 }
 
