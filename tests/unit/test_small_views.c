@@ -238,8 +238,8 @@ static void not_worth_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_header),	      cmocka_unit_test(sums),
-		cmocka_unit_test(together),	      cmocka_unit_test(only_live_referrers),
+		cmocka_unit_test(each_header),	cmocka_unit_test(sums),
+		cmocka_unit_test(together),	cmocka_unit_test(only_live_referrers),
 		cmocka_unit_test(not_worth_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
