@@ -118,6 +118,8 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 		return false;
 	if (needs & NEED_PROFILE && needs & NEED_SPANS)
 		read_pools(r);
+	if (needs & NEED_SMALL_VIEWS)
+		read_small_views(r);
 	if (needs & NEED_REGIONS && !read_regions(r, err))
 		return false;
 	/* the snapshot keeps the mappings and pages that were taken first; reads ask the kernel

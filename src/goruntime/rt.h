@@ -189,5 +189,7 @@ bool read_profile(struct reading *r, struct err *err);
 bool read_regions(struct reading *r, struct err *err);
 /** Bytes parked in sync.Pool; needs the spans. */
 void read_pools(struct reading *r);
+/** Large objects that only small slices keep; needs the spans and stacks. */
+void read_small_views(struct reading *r);
 
 #endif

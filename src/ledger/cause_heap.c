@@ -339,3 +339,66 @@ void cause_pool(struct study *t, struct finding *f)
 		     "check cap() before Put, and drop buffers that are larger than usual\tnew "
 		     "allocations when they are needed");
 }
+
+/* Who allocated most of the objects of this size, by the profile, which keeps sizes as they are
+ * rounded up; NULL: not known. */
+static const char *allocated_in(const struct study *t, bytes size)
+{
+	const struct profile *p = &t->s->profile;
+	const struct mem_bucket *most = NULL;
+
+	for (uint32_t i = 0; i < p->n_buckets; i++) {
+		const struct mem_bucket *b = &p->buckets[i];
+		if (b->size == size && b->allocs > b->frees &&
+		    (!most || b->allocs - b->frees > most->allocs - most->frees))
+			most = b;
+	}
+	for (uint32_t i = 0; t->s->place && most && i < most->nstk; i++) {
+		const char *func;
+		if (most->stk + i >= p->n_pcs)
+			break;
+		func = t->s->place(t->s, p->pcs[most->stk + i] - 1).func;
+		if (*func && strncmp(func, "runtime.", 8) && strncmp(func, "strings.", 8) &&
+		    strncmp(func, "bytes.", 6) && strncmp(func, "internal/", 9))
+			return func;
+	}
+	return NULL;
+}
+
+void cause_small_view_pins_big_array(struct study *t, struct finding *f)
+{
+	const struct small_views *v = &t->s->small_views;
+	const char *who;
+
+	if (v->unseen < 16 * MIB || v->unseen < t->rss / 10)
+		return;
+	cause_claim(t, f, (int64_t)v->unseen);
+	f->told = true; /* however large the gap is */
+	f->c.confidence = v->growable > v->unseen / 4 * 3 ? POSSIBLE : LIKELY;
+	f->clause = arena_printf(t->a, "%s that no code can reach any more; copy what is kept",
+				 cause_bytes(t, v->unseen));
+	who = allocated_in(t, v->example.size);
+	cause_evidence(t, f,
+		       "%s live objects without pointers, %s, are reached only by slices or "
+		       "substrings that cover a small part of them",
+		       cause_count(t, v->objects), cause_bytes(t, v->size));
+	cause_evidence(
+		t, f, "these %s small views show %s in all; %s in memory are out of their reach",
+		cause_count(t, v->views), cause_bytes(t, v->seen), cause_bytes(t, v->unseen));
+	cause_evidence(t, f, "one of them: %s, of which %s are in use%s",
+		       cause_bytes(t, v->example.size), cause_bytes(t, v->example.seen),
+		       who ? arena_printf(t->a, "; most of this size are allocated in %s", who)
+			   : "");
+	if (v->growable)
+		cause_evidence(t, f,
+			       "of %s the capacity of a slice goes on to the end, so that append "
+			       "could still use them",
+			       cause_bytes(t, v->growable));
+	cause_evidence(t, f,
+		       "memory has no types: words that look like a slice or a string were taken "
+		       "for one, all other pointers for uses of the whole object");
+	cause_action(t, f, (int64_t)v->unseen,
+		     "copy what is kept: strings.Clone for substrings, bytes.Clone or "
+		     "slices.Clone for slices\tone small allocation and a copy of each, %s in all",
+		     cause_bytes(t, v->seen));
+}

@@ -247,13 +247,16 @@ static uint32_t lead_of(const struct study *t, const struct finding *f, uint32_t
 static uint32_t choose(const struct study *t, struct finding *f, bool normal)
 {
 	uint32_t n = 0;
+	bool turned = false;
 
+	for (size_t i = 0; i < ARRAY_LEN(RULES); i++)
+		turned |= turns_the_question(t, &f[i]);
 	for (size_t i = 0; i < ARRAY_LEN(RULES); i++) {
 		enum finding_part part = f[i].rule->part;
+		bool wanted = part == ASIDE || (part == GAP ? !normal : normal || turned);
 		bool usual = part == GAP && part_is_normal(t, &f[i]) &&
 			     llabs(f[i].c.bytes) < llabs(t->gap) / 20;
-		if (f[i].told && (part == ASIDE || (part == GAP) != normal) &&
-		    (!usual || turns_the_question(t, &f[i])))
+		if (f[i].told && wanted && (!usual || turns_the_question(t, &f[i])))
 			f[n++] = f[i];
 	}
 	qsort(f, n, sizeof *f, by_size);

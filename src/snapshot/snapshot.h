@@ -318,6 +318,24 @@ struct notes {
 	bool partial; /* something that was asked for is missing: exit code 3 */
 };
 
+/** A large object and the small views that keep it. */
+struct small_view {
+	bytes size; /* of the object */
+	bytes seen; /* bytes of its views */
+	uint32_t views;
+};
+
+/** Large pointer-free objects that only small slices or substrings point into. */
+struct small_views {
+	bool looked; /* false: they could not matter, or too much would have to be read */
+	uint64_t objects, views; /* a header that was copied is counted twice */
+	bytes size;		 /* of the objects */
+	bytes seen;		 /* bytes of the views */
+	bytes unseen;		 /* of the objects: in memory, and no view reaches them */
+	bytes growable; /* of unseen: a slice's capacity goes on, and append could use them */
+	struct small_view example; /* the one that wastes most */
+};
+
 struct read_facts {
 	int64_t at_unix_ns;
 	int64_t took_ns, stopped_ns;
@@ -335,8 +353,10 @@ enum need {
 	NEED_PROFILE = 8,
 	NEED_REGIONS = 16,
 	NEED_NATIVE = 32,
-	NEED_PAGES = 64, /* residency */
-	NEED_LEDGER = 127,
+	NEED_PAGES = 64,	/* residency */
+	NEED_MEMORY = 127,	/* every line of the ledger */
+	NEED_SMALL_VIEWS = 128, /* with NEED_SPANS and NEED_STACKS */
+	NEED_LEDGER = 255,
 };
 
 struct snapshot {
@@ -366,6 +386,7 @@ struct snapshot {
 	int32_t madvdontneed, harddecommit,
 		disablethp; /* GODEBUG as the runtime holds it; -1 unknown */
 	bytes pool_bytes;   /* bytes reachable in sync.Pool, UINT64_MAX unknown */
+	struct small_views small_views;
 	struct notes notes;
 	/** Function, file and line of a pc of the Go program; owned by the session that built the
 	 * snapshot. */

@@ -1210,6 +1210,44 @@ static void maps_and_pools(void **state)
 	scene_free(e);
 }
 
+static void arrays_kept_by_small_views(void **state)
+{
+	struct scene *e = scene_new();
+	taddr pcs[] = {5, 4};
+	struct mem_bucket b = {.allocs = 600, .size = 64 * KIB, .stk = 0, .nstk = 2};
+	const struct cause *c;
+
+	(void)state;
+	e->s.small_views = (struct small_views){.looked = true,
+						.objects = 600,
+						.views = 700,
+						.size = 40 * MIB,
+						.seen = 9 * KIB,
+						.unseen = 38 * MIB,
+						.growable = 10 * MIB,
+						.example = {64 * KIB, 16, 1}};
+	e->s.profile.buckets = &b;
+	e->s.profile.n_buckets = 1;
+	e->s.profile.pcs = pcs;
+	e->s.profile.n_pcs = ARRAY_LEN(pcs);
+	e->s.place = map_place;
+	explain(e);
+	first_is(e, "small-view-pins-big-array", 38 << 20);
+	c = &e->l.causes[0];
+	assert_int_equal(c->confidence, LIKELY);
+	assert_says(c, "600 live objects");
+	assert_says(c, "allocated in other.f");
+	assert_int_equal(c->actions[0].saves, 38 << 20);
+	e->s.small_views.growable = 38 * MIB;
+	explain(e);
+	assert_int_equal(e->l.causes[0].confidence, POSSIBLE);
+	/* less than a tenth of RSS is no cause */
+	e->s.small_views.unseen = 5 * MIB;
+	explain(e);
+	assert_null(cause_find(e, "small-view-pins-big-array"));
+	scene_free(e);
+}
+
 static void cores_without_residency(void **state)
 {
 	struct scene *e = scene_new();
@@ -1335,6 +1373,7 @@ int main(void)
 		cmocka_unit_test(containers_and_page_tables),
 		cmocka_unit_test(runtime_and_rest),
 		cmocka_unit_test(maps_and_pools),
+		cmocka_unit_test(arrays_kept_by_small_views),
 		cmocka_unit_test(cores_without_residency),
 		cmocka_unit_test(no_go_at_all),
 		cmocka_unit_test(hostile_numbers_are_survived),
