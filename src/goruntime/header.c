@@ -73,34 +73,8 @@ static void sum_heap_stats(const struct layout *l, const uint8_t *memstats, stru
 	}
 }
 
-static void decode_counters(struct reading *r, struct counters *c)
+void decode_pacer(const struct layout *l, const uint8_t *g, const uint8_t *m, struct counters *c)
 {
-	const struct layout *l = r->l;
-	const uint8_t *m = r->memstats, *h = r->mheap, *g = r->ctl, *s = r->sched;
-	sum_heap_stats(l, m, c);
-	c->stacks_sys = get(m, l->mstats_stacks_sys);
-	c->mspan_sys = get(m, l->mstats_mspan_sys);
-	c->mcache_sys = get(m, l->mstats_mcache_sys);
-	c->buckhash_sys = get(m, l->mstats_buckhash_sys);
-	c->gcMiscSys = get(m, l->mstats_gcMiscSys);
-	c->other_sys = get(m, l->mstats_other_sys);
-	c->last_gc_unix = get(m, l->mstats_last_gc_unix);
-	c->last_gc_nanotime = get(m, l->mstats_last_gc_nanotime);
-	c->pause_total_ns = get(m, l->mstats_pause_total_ns);
-	memcpy(c->pause_ns, m + l->mstats_pause_ns.off, sizeof c->pause_ns);
-	memcpy(c->pause_end, m + l->mstats_pause_end.off, sizeof c->pause_end);
-	c->numgc = (uint32_t)get(m, l->mstats_numgc);
-	c->numforcedgc = (uint32_t)get(m, l->mstats_numforcedgc);
-	uint64_t fraction = get(m, l->mstats_gc_cpu_fraction);
-	memcpy(&c->gc_cpu_fraction, &fraction, sizeof fraction);
-	c->enablegc = get(m, l->mstats_enablegc) != 0;
-	c->lastHeapInUse = get(m, l->mstats_lastHeapInUse);
-	c->mspan_inuse = get(h, l->mheap_spanalloc_inuse);
-	c->mcache_inuse = get(h, l->mheap_cachealloc_inuse);
-	c->sweepgen = (uint32_t)get(h, l->mheap_sweepgen);
-	c->scav_bg = get(h, l->mheap_scav_releasedBg);
-	c->scav_eager = get(h, l->mheap_scav_releasedEager);
-
 	c->gcPercent = (int32_t)get(g, l->gcController_gcPercent);
 	c->memoryLimit = l->gcController_memoryLimit.width
 				 ? (int64_t)get(g, l->gcController_memoryLimit)
@@ -130,6 +104,37 @@ static void decode_counters(struct reading *r, struct counters *c)
 		c->heapReleased = get(m, l->mstats_heap_released);
 		c->heapFree = get(m, l->mstats_heap_sys) - c->heapInUse - c->heapReleased;
 	}
+}
+
+static void decode_counters(struct reading *r, struct counters *c)
+{
+	const struct layout *l = r->l;
+	const uint8_t *m = r->memstats, *h = r->mheap, *g = r->ctl, *s = r->sched;
+	sum_heap_stats(l, m, c);
+	c->stacks_sys = get(m, l->mstats_stacks_sys);
+	c->mspan_sys = get(m, l->mstats_mspan_sys);
+	c->mcache_sys = get(m, l->mstats_mcache_sys);
+	c->buckhash_sys = get(m, l->mstats_buckhash_sys);
+	c->gcMiscSys = get(m, l->mstats_gcMiscSys);
+	c->other_sys = get(m, l->mstats_other_sys);
+	c->last_gc_unix = get(m, l->mstats_last_gc_unix);
+	c->last_gc_nanotime = get(m, l->mstats_last_gc_nanotime);
+	c->pause_total_ns = get(m, l->mstats_pause_total_ns);
+	memcpy(c->pause_ns, m + l->mstats_pause_ns.off, sizeof c->pause_ns);
+	memcpy(c->pause_end, m + l->mstats_pause_end.off, sizeof c->pause_end);
+	c->numgc = (uint32_t)get(m, l->mstats_numgc);
+	c->numforcedgc = (uint32_t)get(m, l->mstats_numforcedgc);
+	uint64_t fraction = get(m, l->mstats_gc_cpu_fraction);
+	memcpy(&c->gc_cpu_fraction, &fraction, sizeof fraction);
+	c->enablegc = get(m, l->mstats_enablegc) != 0;
+	c->lastHeapInUse = get(m, l->mstats_lastHeapInUse);
+	c->mspan_inuse = get(h, l->mheap_spanalloc_inuse);
+	c->mcache_inuse = get(h, l->mheap_cachealloc_inuse);
+	c->sweepgen = (uint32_t)get(h, l->mheap_sweepgen);
+	c->scav_bg = get(h, l->mheap_scav_releasedBg);
+	c->scav_eager = get(h, l->mheap_scav_releasedEager);
+
+	decode_pacer(l, g, m, c);
 	c->goroutines_created = get(s, l->sched_goroutinesCreated);
 	c->mutex_wait = (int64_t)get(s, l->sched_totalMutexWaitTime);
 	c->threads = get(s, l->sched_mnext) - get(s, l->sched_nmfreed);

@@ -176,6 +176,9 @@ void region_add(struct reading *r, taddr start, bytes len, enum region_kind kind
 
 bool read_header(struct reading *r, struct gc_header *ret, struct err *err);
 bool read_counters(struct reading *r, struct err *err);
+/** The pacer's words out of copies of gcController and (1.18) memstats. */
+void decode_pacer(const struct layout *l, const uint8_t *ctl, const uint8_t *memstats,
+		  struct counters *c);
 bool read_arenas(struct reading *r, struct err *err);
 bool read_chunks(struct reading *r, struct err *err);
 bool read_pages_before(struct reading *r, struct err *err);

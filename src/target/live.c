@@ -53,6 +53,7 @@ struct live {
 	int dir;     /* /proc/PID: stays with this process, whoever gets its number later */
 	int mem_fd;  /* /proc/PID/mem; -1: a recorded tree */
 	int pagemap; /* -1: cannot be had */
+	int statm;   /* -1: not opened yet */
 	uint64_t start_ticks;
 	uint32_t shm_dev;
 	bool vm_readv; /* process_vm_readv works and means the same process */
@@ -432,6 +433,47 @@ static void live_read_many(struct target *t, struct mem_span *s, size_t n)
 			i++;
 		}
 	}
+}
+
+#define POLL_MAX 64U /* spans of one call; more are read one by one */
+
+static bool live_poll(struct target *t, struct mem_span *s, size_t n)
+{
+	struct live *l = live_of(t);
+	struct iovec to[POLL_MAX], from[POLL_MAX];
+	size_t got = 0;
+
+	for (size_t i = 0; i < n; i += POLL_MAX) {
+		size_t part = MIN(n - i, (size_t)POLL_MAX), at = 0;
+
+		for (size_t k = 0; k < part; k++) {
+			to[k] = (struct iovec){s[i + k].dst, s[i + k].n};
+			from[k] = (struct iovec){(void *)(uintptr_t)s[i + k].at, s[i + k].n};
+		}
+		got = 0;
+		if (l->vm_readv) {
+			ssize_t r = process_vm_readv(l->pid, to, part, from, part, 0);
+
+			if (r < 0 && (errno == ENOSYS || errno == EPERM))
+				l->vm_readv = false;
+			got = r > 0 ? (size_t)r : 0;
+		}
+		l->t.stats.reads++;
+		l->t.stats.bytes_read += got;
+		for (size_t k = 0; k < part; at += s[i + k++].n) {
+			struct mem_span *m = &s[i + k];
+
+			m->got = at + m->n <= got ? m->n : 0;
+			if (!m->got && !l->vm_readv && l->mem_fd >= 0) {
+				ssize_t r = pread(l->mem_fd, m->dst, m->n, (off_t)m->at);
+
+				m->got = r > 0 ? (uint32_t)r : 0;
+			}
+			if (m->got != m->n)
+				return false;
+		}
+	}
+	return true;
 }
 
 /* ---- Files of mappings ---- */
@@ -929,6 +971,32 @@ static bool live_scan(struct target *t, struct arena *a, struct err *err)
 	return true;
 }
 
+/* The file stays with its process: another one of the same number is never meant. */
+static bool live_rss(struct target *t, bytes *ret, struct err *err)
+{
+	struct live *l = live_of(t);
+	char text[128];
+	const char *at = text;
+	uint64_t size, pages;
+	ssize_t n;
+
+	if (l->statm < 0)
+		l->statm = openat(l->dir, "statm", O_RDONLY | O_CLOEXEC);
+	if (l->statm < 0)
+		return failed(l, "statm", err);
+	n = pread(l->statm, text, sizeof(text) - 1, 0);
+	if (n < 0)
+		return failed(l, "statm", err);
+	text[n] = '\0';
+	if (!str_u64(&at, false, &size) || *at++ != ' ' || !str_u64(&at, false, &pages))
+		return err_set(err, ERR_FORMAT, "process %d: statm is not in its known form",
+			       l->pid);
+	if (size == 0)
+		return err_set(err, ERR_GONE, "process %d has ended", l->pid);
+	*ret = pages * OS_PAGE;
+	return true;
+}
+
 /* ---- Opening and closing ---- */
 
 static void live_close(struct target *t)
@@ -939,6 +1007,7 @@ static void live_close(struct target *t)
 	forget_files(l);
 	cleanup_fd(&l->mem_fd);
 	cleanup_fd(&l->pagemap);
+	cleanup_fd(&l->statm);
 	cleanup_fd(&l->dir);
 	arena_free(&l->mem);
 	free(l);
@@ -977,6 +1046,8 @@ static const struct target_ops live_ops = {
 	.facts = live_facts,
 	.scan = live_scan,
 	.read_many = live_read_many,
+	.poll = live_poll,
+	.rss = live_rss,
 	.open_file = live_open_file,
 	.thaw = live_thaw,
 	.twin = live_twin,
@@ -1032,7 +1103,7 @@ bool live_open(int pid, const struct live_options *o, struct target **ret, struc
 	arena_init(&l->mem, 0);
 	l->pid = pid;
 	l->dir = dir;
-	l->mem_fd = l->pagemap = -1;
+	l->mem_fd = l->pagemap = l->statm = -1;
 	if (o)
 		l->o = *o;
 	l->o.proc = copy(&l->mem, l->o.proc);

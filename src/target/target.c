@@ -112,3 +112,15 @@ void mem_read_many(struct target *t, struct mem_span *s, size_t n)
 	for (size_t i = 0; i < n; i++)
 		s[i].got = (uint32_t)target_read(t, s[i].at, s[i].dst, s[i].n);
 }
+
+bool target_poll(struct target *t, struct mem_span *s, size_t n)
+{
+	return t->ops->poll && t->ops->poll(t, s, n);
+}
+
+bool target_rss(struct target *t, bytes *ret, struct err *err)
+{
+	if (!t->ops->rss)
+		return err_set(err, ERR_USAGE, "not a running process: its memory does not change");
+	return t->ops->rss(t, ret, err);
+}

@@ -31,6 +31,11 @@ struct target_ops {
 	bool (*scan)(struct target *t, struct arena *a, struct err *err);
 	/** Many reads in few calls; NULL: each span is read on its own. */
 	void (*read_many)(struct target *t, struct mem_span *s, size_t n);
+	/** As read_many, but one call in exactly this order that asks nobody which pages are in
+	 * memory; NULL: it can't be watched. */
+	bool (*poll)(struct target *t, struct mem_span *s, size_t n);
+	/** The kernel's count of the process' resident memory now, cheaply. */
+	bool (*rss)(struct target *t, bytes *ret, struct err *err);
 	/** Opens the file behind a mapping for reading (the binary as it is mapped, even when
 	 * deleted); -1 and *err when it can't be had. */
 	int (*open_file)(struct target *t, const struct mapping *m, struct err *err);
@@ -117,6 +122,15 @@ struct mem_span {
 };
 /** Many reads in few system calls. Faults stay inside their own span. */
 void mem_read_many(struct target *t, struct mem_span *s, size_t n);
+
+/**
+ * Reads words that are read again and again, all in one system call and in this order, so that a
+ * word named first and last tells whether the others changed. Only for memory that is known to be
+ * present: nothing looks at the page tables. False: not all of it came, `got` tells what.
+ */
+bool target_poll(struct target *t, struct mem_span *s, size_t n);
+/** RSS by statm: a few microseconds. Errors: ERR_GONE (also another process of that number), ERR_USAGE (no process). */
+bool target_rss(struct target *t, bytes *ret, struct err *err);
 
 /** A process that the list view shows. */
 struct process_row {
