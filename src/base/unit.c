@@ -5,6 +5,7 @@
 #include "base/unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -149,4 +150,29 @@ bool unit_parse_bytes(const char *s, bytes *ret)
 		return false;
 	*ret = (bytes)v;
 	return true;
+}
+
+bool unit_parse_duration(const char *s, int64_t *ret)
+{
+	static const struct {
+		const char *name;
+		double ns;
+	} units[] = {{"", 1e9},	  {"s", 1e9},	  {"ms", 1e6},	  {"us", 1e3},
+		     {"m", 60e9}, {"min", 60e9},  {"h", 3600e9}, {"d", 86400e9}};
+	char *end;
+	double v;
+
+	if (*s < '0' || *s > '9')
+		return false;
+	v = strtod(s, &end);
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (strcmp(end, units[i].name) != 0)
+			continue;
+		v *= units[i].ns;
+		if (!(v < 3.2e19 / 4)) /* also NaN; below INT64_MAX */
+			return false;
+		*ret = (int64_t)v;
+		return true;
+	}
+	return false;
 }

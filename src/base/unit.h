@@ -23,5 +23,8 @@ const char *unit_duration(char to[static UNIT_TEXT], int64_t ns);
 const char *unit_count(char to[static UNIT_TEXT], uint64_t n);
 /** Parses "2GiB", "512MiB", "100k", "1e9", "17" (bytes); false when it is no size. */
 bool unit_parse_bytes(const char *s, bytes *ret);
+/** Parses "10s", "1.5m", "2h", "500ms", "3d", "10" (seconds) into ns; false when it is no duration
+ * of at most 1000 years. */
+bool unit_parse_duration(const char *s, int64_t *ret);
 
 #endif

@@ -89,12 +89,12 @@ static const char *option_where(struct arena *a, const struct option_info *o)
 
 	if (!strcmp(o->views, "*"))
 		return "";
-	if (!strcmp(o->views, "@"))
-		return " (with a TARGET)";
 	for (const char *s = o->views; *s;) {
 		size_t n = strcspn(s, " ");
+		const char *word = *s == '@' ? "with a TARGET" : s;
 
-		ret = arena_printf(a, "%s%s%.*s", ret, *ret ? ", " : " (", (int)n, s);
+		ret = arena_printf(a, "%s%s%.*s", ret, *ret ? ", " : " (",
+				   *s == '@' ? (int)strlen(word) : (int)n, word);
 		s += n + (s[n] == ' ');
 	}
 	return arena_printf(a, "%s)", ret);

@@ -92,6 +92,16 @@ bool request_parse(int argc, const char *const *argv, struct request *ret, struc
 			ret->view = NULL;
 		return true;
 	}
+	if (q.view->flags & VIEW_WATCH) {
+		for (uint32_t i = at; i < args.n_words; i++)
+			q.words[q.n_words++] = args.words[i];
+		q.rest = args.rest;
+		q.n_rest = args.n_rest;
+		if (!view_check(q.view, &q.options, err))
+			return false;
+		*ret = q;
+		return true;
+	}
 	if (!check_words(&q, args.n_words - at, args.n_words - at > 1 ? args.words[at + 1] : word,
 			 err))
 		return false;

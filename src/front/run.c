@@ -14,6 +14,7 @@
 #include "front/help.h"
 #include "front/open.h"
 #include "front/source.h"
+#include "front/watch.h"
 
 #define PIPE_WIDTH 100U
 #define WIDTH_MAX  1000U
@@ -377,6 +378,8 @@ enum exit_code request_run(const struct request *q, const struct outlet *to, str
 	}
 	if (option_set(&q->options, OPT_HELP))
 		return run_help(q, q->view, to, out, messages);
+	if (q->view->flags & VIEW_WATCH)
+		return watch_run(q, to, messages);
 	if (!q->view->run)
 		return run_own(q, to, out, messages);
 	if (!(q->view->flags & VIEW_TARGET))

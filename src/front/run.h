@@ -24,6 +24,10 @@ struct request {
 	const struct view *view;
 	const char *target; /* NULL: none */
 	const char *word;   /* of help, completion, reference; NULL: none */
+	const char *words[OPTION_WORDS]; /* of VIEW_WATCH, behind its name */
+	uint32_t n_words;
+	const char *const *rest; /* what followed "--"; NULL: nothing did */
+	uint32_t n_rest;
 	struct options options;
 };
 

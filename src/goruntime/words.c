@@ -38,6 +38,11 @@ int words_minor(const struct words_reader *w)
 	return w->g->release.minor;
 }
 
+bool words_rss(struct words_reader *w, bytes *ret, struct err *err)
+{
+	return target_rss(w->g->t, ret, err);
+}
+
 static void add(struct words_reader *w, taddr at, void *dst, uint32_t n)
 {
 	if (n && w->n_spans < SPANS_MAX)
@@ -234,6 +239,7 @@ static void decode_last(const struct words_reader *w, struct words *r)
 				 get(w->ctl, l->gcController_fractionalMarkTime));
 	r->idle = (int64_t)get(w->ctl, l->gcController_idleMarkTime);
 	r->c.cycles = cycles;
+	r->c.user_forced = get(w->work, l->work_userForced) != 0;
 }
 
 static int64_t clock_ns(clockid_t which)

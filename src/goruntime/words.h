@@ -44,6 +44,8 @@ bool words_goroutines(struct words_reader *w, uint64_t *ret, struct err *err);
  * reads numgc again to know which were overwritten meanwhile. */
 bool words_pauses(struct words_reader *w, uint32_t first, uint32_t n, struct gc_pause *ret,
 		  struct err *err);
+/** RSS of the process, as target_rss. */
+bool words_rss(struct words_reader *w, bytes *ret, struct err *err);
 /** The release: 26 for Go 1.26. */
 int words_minor(const struct words_reader *w);
 

@@ -39,7 +39,7 @@ static void add_gc(const struct gc_event *g, struct str *to)
 	number(to, "pause_ns", g->pause_ns);
 	number(to, "heap_marked", g->heap_marked);
 	number(to, "heap_goal", g->heap_goal);
-	str_add(to, g->late ? ",\"forced\":null" : g->forced ? ",\"forced\":true" : ",\"forced\":false");
+	str_addf(to, ",\"forced\":%s", g->forced < 0 ? "null" : g->forced ? "true" : "false");
 	str_add(to, g->late ? ",\"late\":true" : ",\"late\":false");
 	number(to, "heap_end", g->heap_end);
 	number(to, "heap_start", g->heap_start);

@@ -33,7 +33,7 @@ struct sample {
 struct gc_event {
 	uint64_t n;
 	bool late;
-	bool forced;
+	int forced; /* by runtime.GC; -1 unknown */
 	bool t_known; /* false: even the runtime's ring has forgotten it */
 	uint64_t pause_ns, heap_marked, heap_goal;
 	uint64_t heap_end;   /* at the end of marking: the second number of a gctrace line */

@@ -10,20 +10,20 @@
 #include <time.h>
 
 #define SECOND	   INT64_C(1000000000)
-#define POLL_IDLE  (SECOND / 50)   /* nothing is going on: two cycles within this are not seen apart */
+#define POLL_IDLE  (SECOND / 10)   /* nothing is going on: two cycles within this are not seen apart */
 #define POLL_MIN   (SECOND / 1000) /* the contract's 1 kHz */
-#define READS_A_CYCLE 4
+#define READS_A_CYCLE 3
 #define GAPS	   16		/* cycles whose distances are remembered */
 #define CALM_AFTER (5 * SECOND) /* without a cycle the distances are forgotten */
 #define RING_SAFE  240U /* of 256: others may end while the ring is read */
 
 struct sampler {
 	struct words_reader *w;
-	struct go_session *g;
 	struct words now, before;
 	bool has_before;
 	int64_t began, began_unix, period, next_sample, due;
 	uint32_t numgc, numforced;
+	bool numforced_known; /* it is the count at the end of cycle numgc */
 	int64_t last_t;	 /* of the last event, so that time never runs backwards */
 	int64_t last_end; /* of the last cycle, monotonic */
 	int64_t gap[GAPS];
@@ -31,7 +31,6 @@ struct sampler {
 	double rate; /* bytes allocated a second, lately */
 	uint64_t goroutines;
 	uint64_t reads;
-	struct target *t;
 };
 
 static int64_t clock_ns(clockid_t which)
@@ -42,21 +41,18 @@ static int64_t clock_ns(clockid_t which)
 	return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
 }
 
-struct target *session_target(const struct go_session *g);
-
 bool sampler_open(struct go_session *g, double hz, struct arena *a, struct sampler **ret,
 		  struct err *err)
 {
 	struct sampler *s = ARENA_NEW(a, struct sampler);
 
-	s->g = g;
-	s->t = session_target(g);
 	if (!words_open(g, a, &s->w, err) || !words_read(s->w, &s->now, err))
 		return false;
 	s->began = s->now.nanotime;
 	s->began_unix = s->now.unix_ns;
 	s->numgc = s->now.c.numgc;
 	s->numforced = s->now.c.numforcedgc;
+	s->numforced_known = s->now.last_known;
 	s->last_end = s->now.t_end;
 	s->period = (int64_t)((double)SECOND / MIN(MAX(hz, 0.01), SAMPLER_HZ_MAX));
 	s->next_sample = s->due = s->began;
@@ -125,7 +121,6 @@ static bool emit_cycles(struct sampler *s, event_sink sink, void *ctx, struct er
 {
 	struct gc_pause pause[GC_RING];
 	uint32_t n = s->now.c.numgc - s->numgc, known = MIN(n, RING_SAFE);
-	bool one_forced = s->now.c.numforcedgc != s->numforced;
 
 	if (n == 0)
 		return true;
@@ -138,6 +133,7 @@ static bool emit_cycles(struct sampler *s, event_sink sink, void *ctx, struct er
 				  .gc = {.n = s->numgc + i + 1,
 					 .late = true,
 					 .t_known = p != NULL,
+					 .forced = -1,
 					 .pause_ns = p ? p->ns : UNKNOWN,
 					 .heap_marked = UNKNOWN,
 					 .heap_goal = UNKNOWN,
@@ -157,10 +153,11 @@ static bool emit_cycles(struct sampler *s, event_sink sink, void *ctx, struct er
 			end = monotonic_of(s, p->end_unix_ns);
 		if (last && s->now.last_known) {
 			fill_last(s, &e.gc);
-			/* With one cycle alone, a forced one more is this one. */
-			e.gc.forced = n == 1 && one_forced;
-			if (n > 1)
-				e.gc.forced = s->now.last_cpu_known && s->now.c.user_forced;
+			/* With one cycle alone, one more forced is this one. */
+			if (s->now.last_cpu_known)
+				e.gc.forced = s->now.c.user_forced ? 1 : 0;
+			else if (n == 1 && s->numforced_known)
+				e.gc.forced = s->now.c.numforcedgc != s->numforced;
 		}
 		remember_gap(s, end);
 		e.t_ns = MAX(end - s->began, s->last_t);
@@ -170,6 +167,7 @@ static bool emit_cycles(struct sampler *s, event_sink sink, void *ctx, struct er
 	}
 	s->numgc = s->now.c.numgc;
 	s->numforced = s->now.c.numforcedgc;
+	s->numforced_known = s->now.last_known;
 	return true;
 }
 
@@ -213,7 +211,7 @@ static bool emit_sample(struct sampler *s, event_sink sink, void *ctx, struct er
 	struct event e = {.kind = EVENT_SAMPLE};
 	uint64_t rss, goroutines;
 
-	if (!target_rss(s->t, &rss, err))
+	if (!words_rss(s->w, &rss, err))
 		return false;
 	if (words_goroutines(s->w, &goroutines, NULL))
 		s->goroutines = goroutines;

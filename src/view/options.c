@@ -59,6 +59,15 @@ bool option_take(struct options *o, enum option_id id, const char *text, struct 
 			return err_set(err, ERR_USAGE, "--%s %s: not a number", info->name,
 				       text ? text : "");
 		break;
+	case OPTION_LIST:
+		v = o->v[id];
+		v.set = true;
+		v.text = text;
+		if (v.n_list == OPTION_LIST_MAX)
+			return err_set(err, ERR_USAGE, "--%s: given more than %d times", info->name,
+				       OPTION_LIST_MAX);
+		v.list[v.n_list++] = text;
+		/* fall through */
 	case OPTION_TEXT:
 		if (!text || !*text)
 			return err_set(err, ERR_USAGE, "--%s: %s is missing", info->name,
@@ -197,12 +206,16 @@ bool arguments_parse(int argc, const char *const *argv, struct arguments *ret, s
 
 		if (options && !strcmp(s, "--")) {
 			options = false;
+			out.rest = argv + i + 1;
+			out.n_rest = (uint32_t)(argc - i - 1);
 		} else if (options && str_starts(s, "--")) {
 			if (!long_option(&out, argv, &i, argc, err))
 				return false;
 		} else if (options && s[0] == '-' && s[1]) {
 			if (!letters(&out, argv, &i, argc, err))
 				return false;
+		} else if (out.n_words == OPTION_WORDS && !options) {
+			break; /* they are in `rest` */
 		} else if (out.n_words == OPTION_WORDS) {
 			return err_set(err, ERR_USAGE, "%s: too many arguments", s);
 		} else {

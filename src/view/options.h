@@ -11,7 +11,8 @@ enum option_id {
 	N_OPTIONS
 };
 
-enum option_kind { OPTION_FLAG, OPTION_NUMBER, OPTION_TEXT, OPTION_CHOICE };
+/** LIST: a text that may be given several times. */
+enum option_kind { OPTION_FLAG, OPTION_NUMBER, OPTION_TEXT, OPTION_CHOICE, OPTION_LIST };
 
 struct option_info {
 	const char *name;
@@ -24,11 +25,15 @@ extern const struct option_info OPTIONS[N_OPTIONS];
 enum option_by { BY_SITE_STATE, BY_STATE, BY_SITE, BY_START };
 enum option_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
+#define OPTION_LIST_MAX 16
+
 struct option_value {
 	bool set;
 	uint32_t choice; /* index into the choices; 0 is the default */
 	uint64_t number;
-	const char *text; /* as it was typed */
+	const char *text; /* as it was typed; of a LIST the last */
+	const char *list[OPTION_LIST_MAX];
+	uint32_t n_list;
 };
 
 struct options {
@@ -49,6 +54,8 @@ bool option_take(struct options *o, enum option_id id, const char *text, struct 
 struct arguments {
 	const char *words[OPTION_WORDS];
 	uint32_t n_words;
+	const char *const *rest; /* what follows "--", also among the words; NULL: there is none */
+	uint32_t n_rest;
 	struct options options;
 };
 

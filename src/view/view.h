@@ -32,6 +32,7 @@ struct subject {
 enum view_flag {
 	VIEW_TARGET = 1, /* asks about one target */
 	VIEW_HIDDEN = 2, /* not in the help */
+	VIEW_WATCH = 4,	 /* over time: front/ runs it, looks at its words, prints as it goes */
 };
 
 enum view_id {

@@ -24,11 +24,11 @@ bool view_takes(const struct view *v, enum option_id id)
 
 	if (!strcmp(p, "*"))
 		return true;
-	if (!strcmp(p, "@"))
-		return v->flags & VIEW_TARGET;
 	while (*p) {
 		size_t n = strcspn(p, " ");
 
+		if (n == 1 && *p == '@' && v->flags & VIEW_TARGET)
+			return true;
 		if (strlen(v->name) == n && !memcmp(v->name, p, n))
 			return true;
 		p += n + (p[n] == ' ');

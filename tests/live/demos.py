@@ -128,9 +128,9 @@ def build(name, go="local", out=None, cgo=None, flags=()):
 class Demo:
     """A running demo. A context manager; it only ever ends its own process."""
 
-    def __init__(self, binary, args=(), env=None, timeout=60, nice=0):
+    def __init__(self, binary, args=(), env=None, timeout=60, nice=0, stderr=None):
         self.binary, self.args, self.env = binary, list(args), env or {}
-        self.timeout, self.nice = timeout, nice
+        self.timeout, self.nice, self.stderr = timeout, nice, stderr
         self.proc = self.ready = self.pid = None
         self.reports = {}     # further lines a program prints, "NAME {json}"
         self._buffer = b""
@@ -146,7 +146,7 @@ class Demo:
         argv = [self.binary, *map(str, self.args)]
         if self.nice:
             argv = ["nice", "-n", str(self.nice), *argv]   # nice execs: the PID stays
-        self.proc = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+        self.proc = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, env=env)
         self.pid = self.proc.pid
         try:
             while self.ready is None:

@@ -1,0 +1,170 @@
+/*
+ * The loop around a sampler. Signals come as readable bytes, so that nothing is interrupted and
+ * what was begun is ended.
+ */
+#include "front/watch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/unit.h"
+
+static int64_t clock_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+bool watch_options_take(const struct options *o, struct watch_options *ret, struct err *err)
+{
+	ret->hz = SAMPLER_HZ;
+	if (option_set(o, OPT_HZ)) {
+		char *end;
+
+		ret->hz = strtod(o->v[OPT_HZ].text, &end);
+		if (*end || !(ret->hz >= 0.01) || ret->hz > SAMPLER_HZ_MAX)
+			return err_set(err, ERR_USAGE,
+				       "--hz %.30s: not a rate between 0.01 and %.0f",
+				       o->v[OPT_HZ].text, SAMPLER_HZ_MAX);
+	}
+	if (option_set(o, OPT_DURATION) &&
+	    (!unit_parse_duration(o->v[OPT_DURATION].text, &ret->duration) || ret->duration <= 0))
+		return err_set(err, ERR_USAGE, "--duration %.30s: not a time such as 10s, 5m or 2h",
+			       o->v[OPT_DURATION].text);
+	return true;
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+bool watch_open_word(const struct source_word *w, const struct watch_options *o, struct watch *ret,
+		     struct err *err)
+{
+	struct watch v = {.signals = -1, .end = INT64_MAX};
+
+	if (w->kind != SOURCE_PROCESS)
+		return err_set(err, ERR_USAGE,
+			       "%.120s: only a running process can be watched; give a PID or a name",
+			       w->path);
+	v.signals = open_signals();
+	if (v.signals < 0)
+		return err_os(err, ERR_OS, "signals");
+	if (!source_open(w, &(struct source_options){0}, &v.source, err) ||
+	    !sampler_open(v.source->g, o->hz, &v.source->mem, &v.sampler, err) ||
+	    (o->lines_every > 0 && !lines_open(w->pid, o->lines_every, o->ledger, o->ledger_ctx,
+					       &v.lines, err))) {
+		watch_close(&v);
+		return false;
+	}
+	if (o->duration > 0)
+		v.end = sampler_began(v.sampler, NULL) + o->duration;
+	*ret = v;
+	return true;
+}
+
+bool watch_open(const char *target, const struct watch_options *o, struct watch *ret,
+		struct err *err)
+{
+	CLEANUP(arena_free) struct arena a = {0};
+	struct source_word word;
+
+	arena_init(&a, 0);
+	return source_find(target, &a, &word, err) && watch_open_word(&word, o, ret, err);
+}
+
+static bool take_lines(struct watch *w, event_sink sink, void *ctx)
+{
+	int64_t unix_ns, began = sampler_began(w->sampler, &unix_ns);
+	struct event e;
+
+	if (!w->lines || !lines_take(w->lines, &e))
+		return false;
+	e.t_ns = MAX(e.t_ns - began, 0);
+	sink(ctx, &e);
+	return true;
+}
+
+bool watch_step(struct watch *w, int fd, int64_t max_ns, event_sink sink, void *ctx,
+		struct err *err)
+{
+	int64_t now = clock_now(), due = MIN(sampler_due(w->sampler), w->end);
+	struct pollfd p[2] = {{w->signals, POLLIN, 0}, {fd, POLLIN, 0}};
+	struct timespec t;
+
+	if (max_ns > 0)
+		due = MIN(due, now + max_ns);
+	due = MAX(due - now, 0);
+	t = (struct timespec){due / 1000000000, due % 1000000000};
+	if (ppoll(p, fd >= 0 ? 2 : 1, &t, NULL) > 0 && p[0].revents & POLLIN) {
+		struct signalfd_siginfo si;
+
+		if (read(w->signals, &si, sizeof(si)) > 0)
+			w->state = WATCH_SIGNAL;
+	}
+	now = clock_now();
+	if (now >= sampler_due(w->sampler) && !sampler_step(w->sampler, sink, ctx, err))
+		w->state = WATCH_GONE;
+	take_lines(w, sink, ctx);
+	if (w->state == WATCH_ON && now >= w->end)
+		w->state = WATCH_TIME;
+	if (w->state == WATCH_ON && w->stop)
+		w->state = WATCH_STOP;
+	return w->state == WATCH_ON;
+}
+
+void watch_close(struct watch *w)
+{
+	lines_close(w->lines);
+	source_close(w->source);
+	cleanup_fd(&w->signals);
+}
+
+bool put_out(struct str *s)
+{
+	size_t done = 0;
+
+	while (done < s->n) {
+		ssize_t n = write(STDOUT_FILENO, s->s + done, s->n - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		done += (size_t)n;
+	}
+	if (done < s->n)
+		return false;
+	s->n = 0;
+	return true;
+}
+
+enum exit_code watch_run(const struct request *q, const struct outlet *to, struct str *messages)
+{
+	struct err err = {0};
+
+	switch ((enum view_id)(q->view - VIEWS)) {
+	case VIEW_ID_LIVE:
+		return live_run(q, to, messages);
+	default:
+		err_set(&err, ERR_USAGE, "%s: nothing answers this", q->view->name);
+	}
+	message_add(messages, &err);
+	return EXIT_USAGE;
+}
