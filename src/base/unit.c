@@ -157,8 +157,8 @@ bool unit_parse_duration(const char *s, int64_t *ret)
 	static const struct {
 		const char *name;
 		double ns;
-	} units[] = {{"", 1e9},	  {"s", 1e9},	  {"ms", 1e6},	  {"us", 1e3},
-		     {"m", 60e9}, {"min", 60e9},  {"h", 3600e9}, {"d", 86400e9}};
+	} units[] = {{"", 1e9},	  {"s", 1e9},	 {"ms", 1e6},	{"us", 1e3},
+		     {"m", 60e9}, {"min", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
 	char *end;
 	double v;
 

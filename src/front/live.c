@@ -71,9 +71,8 @@ static void add_text_sample(struct live_out *o, const struct event *e)
 	if (s->total_alloc != UNKNOWN && o->last_alloc && passed > 0)
 		unit_mib(rate, (int64_t)((double)(s->total_alloc - o->last_alloc) * 1e9 /
 					 (double)passed));
-	str_addf(&o->out, "%7.1f %9s %9s %9s %9s %9s %9s %8s %6llu %7llu  ",
-		 (double)e->t_ns / 1e9, unit_mib(mib[0], (int64_t)s->rss),
-		 unit_mib(mib[1], (int64_t)s->heap_live), goal,
+	str_addf(&o->out, "%7.1f %9s %9s %9s %9s %9s %9s %8s %6llu %7llu  ", (double)e->t_ns / 1e9,
+		 unit_mib(mib[0], (int64_t)s->rss), unit_mib(mib[1], (int64_t)s->heap_live), goal,
 		 unit_mib(mib[2], (int64_t)s->heap_inuse),
 		 unit_mib(mib[3], (int64_t)(s->heap_idle - s->heap_released)),
 		 unit_mib(mib[4], (int64_t)s->heap_released), rate, (unsigned long long)s->num_gc,
@@ -117,10 +116,12 @@ static void add_summary(struct live_out *o)
 	str_addf(&o->out, "\n%u GC cycle%s in %s", o->cycles, o->cycles == 1 ? "" : "s",
 		 unit_duration(passed, o->seen_ns));
 	if (o->cycles)
-		str_addf(&o->out, ", paused %s in all, %s at most", unit_duration(total, (int64_t)o->pause_ns),
+		str_addf(&o->out, ", paused %s in all, %s at most",
+			 unit_duration(total, (int64_t)o->pause_ns),
 			 unit_duration(longest, (int64_t)o->pause_max));
 	if (o->late)
-		str_addf(&o->out, "; %u of them passed between two reads, so only their pauses are known",
+		str_addf(&o->out,
+			 "; %u of them passed between two reads, so only their pauses are known",
 			 o->late);
 	str_add(&o->out, "\n");
 }
@@ -135,9 +136,10 @@ enum exit_code live_run(const struct request *q, const struct outlet *to, struct
 	enum exit_code code = EXIT_ANSWERED;
 
 	if (q->n_words != 1) {
-		err_set(&err, ERR_USAGE, q->n_words ? "live: one TARGET at a time"
-						    : "live: TARGET is missing; give a PID or a "
-						      "process name, whyrss alone lists them");
+		err_set(&err, ERR_USAGE,
+			q->n_words ? "live: one TARGET at a time"
+				   : "live: TARGET is missing; give a PID or a "
+				     "process name, whyrss alone lists them");
 		message_add(messages, &err);
 		return EXIT_USAGE;
 	}

@@ -22,8 +22,8 @@ struct text_style style_choose(const struct outlet *out, const struct options *o
 /** What a command line asks for. */
 struct request {
 	const struct view *view;
-	const char *target; /* NULL: none */
-	const char *word;   /* of help, completion, reference; NULL: none */
+	const char *target;		 /* NULL: none */
+	const char *word;		 /* of help, completion, reference; NULL: none */
 	const char *words[OPTION_WORDS]; /* of VIEW_WATCH, behind its name */
 	uint32_t n_words;
 	const char *const *rest; /* what followed "--"; NULL: nothing did */

@@ -60,16 +60,17 @@ bool watch_open_word(const struct source_word *w, const struct watch_options *o,
 	struct watch v = {.signals = -1, .end = INT64_MAX};
 
 	if (w->kind != SOURCE_PROCESS)
-		return err_set(err, ERR_USAGE,
-			       "%.120s: only a running process can be watched; give a PID or a name",
-			       w->path);
+		return err_set(
+			err, ERR_USAGE,
+			"%.120s: only a running process can be watched; give a PID or a name",
+			w->path);
 	v.signals = open_signals();
 	if (v.signals < 0)
 		return err_os(err, ERR_OS, "signals");
 	if (!source_open(w, &(struct source_options){0}, &v.source, err) ||
 	    !sampler_open(v.source->g, o->hz, &v.source->mem, &v.sampler, err) ||
-	    (o->lines_every > 0 && !lines_open(w->pid, o->lines_every, o->ledger, o->ledger_ctx,
-					       &v.lines, err))) {
+	    (o->lines_every > 0 &&
+	     !lines_open(w->pid, o->lines_every, o->ledger, o->ledger_ctx, &v.lines, err))) {
 		watch_close(&v);
 		return false;
 	}

@@ -33,7 +33,7 @@ struct watch {
 
 struct watch_options {
 	double hz;
-	int64_t duration; /* ns; 0: no end */
+	int64_t duration;    /* ns; 0: no end */
 	int64_t lines_every; /* ns; 0: no lines */
 	ledger_sink ledger;  /* NULL: none */
 	void *ledger_ctx;
@@ -46,8 +46,8 @@ bool watch_open(const char *target, const struct watch_options *o, struct watch 
 bool watch_open_word(const struct source_word *w, const struct watch_options *o, struct watch *ret,
 		     struct err *err);
 /**
- * Waits for what is due, or for input on `fd` (-1: none), or at most max_ns (0: no bound), and hands
- * events to the sink. False when the watch is over: see state. *err only with WATCH_GONE.
+ * Waits for what is due, or for input on `fd` (-1: none), or at most max_ns (0: no bound), and
+ * hands events to the sink. False when the watch is over: see state. *err only with WATCH_GONE.
  */
 bool watch_step(struct watch *w, int fd, int64_t max_ns, event_sink sink, void *ctx,
 		struct err *err);

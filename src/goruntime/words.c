@@ -77,15 +77,14 @@ static void prepare(struct words_reader *w)
 	ADD_FIELDS(w, y->work, w->work, l->work_cycles, l->work_userForced, l->work_tSweepTerm,
 		   l->work_tMark, l->work_tMarkTerm, l->work_tEnd, l->work_heap0, l->work_heap1,
 		   l->work_heap2, l->cpuStats_GCAssistTime, l->cpuStats_TotalTime);
-	ADD_FIELDS(w, y->gcController, w->ctl, l->gcController_gcPercent,
-		   l->gcController_memoryLimit, l->gcController_heapMinimum,
-		   l->gcController_trigger, l->gcController_heapGoal, l->gcController_lastHeapGoal,
-		   l->gcController_heapLive, l->gcController_heapMarked,
-		   l->gcController_globalsScan, l->gcController_lastStackScan,
-		   l->gcController_assistTime, l->gcController_dedicatedMarkTime,
-		   l->gcController_fractionalMarkTime, l->gcController_idleMarkTime,
-		   l->gcController_totalAlloc, l->gcController_totalFree,
-		   l->gcController_mappedReady);
+	ADD_FIELDS(
+		w, y->gcController, w->ctl, l->gcController_gcPercent, l->gcController_memoryLimit,
+		l->gcController_heapMinimum, l->gcController_trigger, l->gcController_heapGoal,
+		l->gcController_lastHeapGoal, l->gcController_heapLive, l->gcController_heapMarked,
+		l->gcController_globalsScan, l->gcController_lastStackScan,
+		l->gcController_assistTime, l->gcController_dedicatedMarkTime,
+		l->gcController_fractionalMarkTime, l->gcController_idleMarkTime,
+		l->gcController_totalAlloc, l->gcController_totalFree, l->gcController_mappedReady);
 	for (uint32_t gen = 0; gen < 3; gen++) {
 		uint32_t at = l->mstats_heapStats.off + gen * l->heapStatsDelta_size.width;
 
@@ -105,16 +104,16 @@ static void prepare(struct words_reader *w)
 		add(w, y->gomaxprocs, w->procs, 4);
 	add(w, y->allgs + 8, w->allgs_len, 8);
 	add(w, y->allp, w->allp, 24);
-	ADD_FIELDS(w, y->work, w->work_again, l->work_cycles, l->work_tSweepTerm,
-		   l->work_tMarkTerm, l->work_tEnd);
+	ADD_FIELDS(w, y->work, w->work_again, l->work_cycles, l->work_tSweepTerm, l->work_tMarkTerm,
+		   l->work_tEnd);
 	add(w, y->memstats + l->mstats_numgc.off, w->again, 4);
 }
 
 /* The largest end of the fields that are kept in a copy of `work`. */
 static uint32_t work_bytes(const struct layout *l)
 {
-	const struct field f[] = {l->work_cycles, l->work_tEnd,	 l->work_heap2,
-				  l->work_heap0,  l->work_heap1, l->cpuStats_TotalTime,
+	const struct field f[] = {l->work_cycles, l->work_tEnd,	    l->work_heap2,
+				  l->work_heap0,  l->work_heap1,    l->cpuStats_TotalTime,
 				  l->work_tMark,  l->work_tMarkTerm};
 	uint32_t n = 0;
 
@@ -161,8 +160,8 @@ static void sum_heap_stats(const struct words_reader *w, struct counters *c)
 	const struct layout *l = w->l;
 
 	for (uint32_t gen = 0; gen < 3; gen++) {
-		const uint8_t *d = w->memstats + l->mstats_heapStats.off +
-				   gen * l->heapStatsDelta_size.width;
+		const uint8_t *d =
+			w->memstats + l->mstats_heapStats.off + gen * l->heapStatsDelta_size.width;
 
 		c->committed += (int64_t)get(d, l->heapStatsDelta_committed);
 		c->released += (int64_t)get(d, l->heapStatsDelta_released);
@@ -224,8 +223,8 @@ static void decode_last(const struct words_reader *w, struct words *r)
 	uint32_t n = (uint32_t)load(w->again, 4);
 
 	r->running = cycles_again != n;
-	r->last_known =
-		same && (cycles_again == n || (cycles_again == n + 1 && start >= end && term <= end));
+	r->last_known = same && (cycles_again == n ||
+				 (cycles_again == n + 1 && start >= end && term <= end));
 	r->last_cpu_known = r->last_known && cycles == n && cycles_again == n && start <= end;
 	r->heap0 = (int64_t)get(w->work, l->work_heap0);
 	r->heap1 = (int64_t)get(w->work, l->work_heap1);

@@ -12,13 +12,14 @@
 struct words {
 	int64_t nanotime; /* when it was read */
 	int64_t unix_ns;  /* the same moment on this machine's wall clock */
-	struct counters c; /* filled: the pacer, heapStats' sums without allocation counts, numgc,
-			      CPU times, scavenger, gcphase, cycles, gomaxprocs, heapGoal, trigger */
+	struct counters
+		c;    /* filled: the pacer, heapStats' sums without allocation counts, numgc,
+			 CPU times, scavenger, gcphase, cycles, gomaxprocs, heapGoal, trigger */
 	bool running; /* a cycle has begun that is not finished */
-	/** The fields below, and c.lastHeapGoal, are those of cycle c.numgc. False: the next one was
-	 * ending. */
+	/** The fields below, and c.lastHeapGoal, are those of cycle c.numgc. False: the next one
+	 * was ending. */
 	bool last_known;
-	bool last_cpu_known; /* assist … idle are the last cycle's: no other has begun */
+	bool last_cpu_known;  /* assist … idle are the last cycle's: no other has begun */
 	int64_t heap1, heap2; /* heap at the end of its mark; marked */
 	int64_t t_end;
 	int64_t heap0, assist, dedicated, idle, t_start, t_mark, t_mark_term; /* only with

@@ -8,7 +8,7 @@
 
 #include "target/target.h"
 
-#define SECOND	 INT64_C(1000000000)
+#define SECOND	  INT64_C(1000000000)
 #define NOW_LEAST (SECOND / 5) /* between two readings out of turn */
 
 struct lines_reader {

@@ -9,13 +9,15 @@
 #include <string.h>
 #include <time.h>
 
-#define SECOND	   INT64_C(1000000000)
-#define POLL_IDLE  (SECOND / 10)   /* nothing is going on: two cycles within this are not seen apart */
-#define POLL_MIN   (SECOND / 1000) /* the contract's 1 kHz */
+#define SECOND INT64_C(1000000000)
+#define POLL_IDLE                                                                                  \
+	(SECOND / 10) /* nothing is going on: two cycles within this are not seen apart            \
+		       */
+#define POLL_MIN      (SECOND / 1000) /* the contract's 1 kHz */
 #define READS_A_CYCLE 3
-#define GAPS	   16		/* cycles whose distances are remembered */
-#define CALM_AFTER (5 * SECOND) /* without a cycle the distances are forgotten */
-#define RING_SAFE  240U /* of 256: others may end while the ring is read */
+#define GAPS	      16	   /* cycles whose distances are remembered */
+#define CALM_AFTER    (5 * SECOND) /* without a cycle the distances are forgotten */
+#define RING_SAFE     240U	   /* of 256: others may end while the ring is read */
 
 struct sampler {
 	struct words_reader *w;
@@ -24,8 +26,8 @@ struct sampler {
 	int64_t began, began_unix, period, next_sample, due;
 	uint32_t numgc, numforced;
 	bool numforced_known; /* it is the count at the end of cycle numgc */
-	int64_t last_t;	 /* of the last event, so that time never runs backwards */
-	int64_t last_end; /* of the last cycle, monotonic */
+	int64_t last_t;	      /* of the last event, so that time never runs backwards */
+	int64_t last_end;     /* of the last cycle, monotonic */
 	int64_t gap[GAPS];
 	uint32_t n_gaps;
 	double rate; /* bytes allocated a second, lately */

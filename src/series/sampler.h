@@ -1,8 +1,8 @@
 /*
  * Watches a running Go program: cheap samples at a rate, every finished GC cycle once and in order.
  *
- * For a server or a screen that shows it live (the web page's Live tab): open a target and a session
- * as for a snapshot, sampler_open, then in the own loop wait until sampler_due() and call
+ * For a server or a screen that shows it live (the web page's Live tab): open a target and a
+ * session as for a snapshot, sampler_open, then in the own loop wait until sampler_due() and call
  * sampler_step(); each event that it hands over is the line of `whyrss live --json` after
  * event_json() (series/event.h). A sampler belongs to one thread. RSS by line comes from
  * lines_open() (series/lines.h), which has a thread, a target and a session of its own, so that the

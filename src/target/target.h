@@ -129,7 +129,8 @@ void mem_read_many(struct target *t, struct mem_span *s, size_t n);
  * present: nothing looks at the page tables. False: not all of it came, `got` tells what.
  */
 bool target_poll(struct target *t, struct mem_span *s, size_t n);
-/** RSS by statm: a few microseconds. Errors: ERR_GONE (also another process of that number), ERR_USAGE (no process). */
+/** RSS by statm: a few microseconds. Errors: ERR_GONE (also another process of that number),
+ * ERR_USAGE (no process). */
 bool target_rss(struct target *t, bytes *ret, struct err *err);
 
 /** A process that the list view shows. */

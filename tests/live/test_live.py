@@ -33,26 +33,29 @@ def events(text, kind=None):
     return [e for e in all_ if kind in (None, e["type"])]
 
 
-def check_cycles(got, trace, least=1):
+def check_cycles(got, trace, memstats, least=1):
     """Every cycle between the first and the last is there once, and says what the program says. Returns how many were late."""
     assert len(got) >= least
     assert [e["n"] for e in got] == list(range(got[0]["n"], got[0]["n"] + len(got)))
     assert [e["t"] for e in got] == sorted(e["t"] for e in got)
-    compared = 0
+    compared = near = 0
     for e in got:
+        if memstats["NumGC"] - 255 < e["n"] <= memstats["NumGC"]:
+            assert e["pause_ns"] == memstats["PauseNs"][(e["n"] + 255) % 256], e
         if e["n"] not in trace:      # its line was still being written
             assert e["n"] == got[-1]["n"]
             continue
         pause, end, marked, goal, forced = trace[e["n"]]
         compared += 1
-        # gctrace rounds each of the two stops; before 1.22 its clock begins a little after the ring's.
-        assert abs(e["pause_ns"] / 1e6 - pause) <= 0.05 + 0.06 * pause, (e, trace[e["n"]])
+        # gctrace rounds, and takes its clock earlier: a thread that the kernel takes off the CPU just there adds to it.
+        near += abs(e["pause_ns"] / 1e6 - pause) <= 0.05 + 0.06 * pause
+        assert e["pause_ns"] / 1e6 <= 0.05 + 1.06 * pause, (e, trace[e["n"]])
         if e["late"]:
             assert e["heap_marked"] is None and e["heap_goal"] is None and e["forced"] is None
             continue
         assert (e["heap_end"] >> 20, e["heap_marked"] >> 20, e["heap_goal"] >> 20) == (end, marked, goal), (e, trace[e["n"]])
         assert e["forced"] in (forced, None)
-    assert compared >= least
+    assert compared >= least and near >= 0.8 * compared
     return sum(e["late"] for e in got)
 
 
@@ -71,8 +74,9 @@ def test_cycles_of_a_demo(name, go, tmp_path):
             time.sleep(0.25)
         out, _ = w.communicate(timeout=30)
         assert w.returncode == 0
+        memstats = d.truth()["memstats"]
     got, samples = events(out, "gc"), events(out, "sample")
-    late = check_cycles(got, gctrace(tmp_path / "trace"), 3)
+    late = check_cycles(got, gctrace(tmp_path / "trace"), memstats, 3)
     assert late <= max(1, 0.01 * len(got))
     assert len(samples) >= 20 and set(SAMPLE) <= set(samples[0]) and set(GC) <= set(got[0])
     assert [s["t"] for s in samples] == sorted(s["t"] for s in samples)
@@ -88,8 +92,9 @@ def test_cycles_under_load(go, tmp_path, full):
             Demo(build("churn", go), ["-max-seconds", seconds + 60], env={"GODEBUG": "gctrace=1", "GOGC": "30"}, stderr=log) as d:
         code, out, _ = whyrss("live", d.pid, "--json", "--duration", seconds, timeout=seconds + 30)
         assert code == 0
+        memstats = d.truth()["memstats"]
     got = events(out, "gc")
-    late = check_cycles(got, gctrace(tmp_path / "trace"), 10)
+    late = check_cycles(got, gctrace(tmp_path / "trace"), memstats, 10)
     assert late <= max(1, 0.01 * len(got)), (late, len(got))
 
 
