@@ -2,7 +2,7 @@
 _whyrss()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= options i
-	local views="ledger memstats spans goroutines maps live processes help completion man"
+	local views="ledger core memstats spans goroutines maps processes help completion man"
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -12,8 +12,7 @@ _whyrss()
 	--limit | -n) return ;;
 	--sort | -s) return ;;
 	--by) COMPREPLY=($(compgen -W "site-state state site start" -- "$cur")); return ;;
-	--duration | -d) return ;;
-	--hz) return ;;
+	--exe) return ;;
 	--cgroup) COMPREPLY=($(compgen -d -- "${cur:-/sys/fs/cgroup/}")); return ;;
 	--color) COMPREPLY=($(compgen -W "auto always never" -- "$cur")); return ;;
 	--width | -w) return ;;
@@ -22,17 +21,17 @@ _whyrss()
 	esac
 	if [[ $cur == -* ]]; then
 		case $view in
-		ledger) options="--json --csv --all --pss --freeze --cgroup --color --width --verbose --help --version" ;;
-		memstats) options="--json --csv --all --freeze --cgroup --color --width --verbose --help --version" ;;
-		spans) options="--json --csv --all --limit --sort --freeze --cgroup --color --width --verbose --help --version" ;;
-		goroutines) options="--json --csv --all --limit --sort --by --freeze --cgroup --color --width --verbose --help --version" ;;
-		maps) options="--json --csv --all --limit --sort --pss --freeze --cgroup --color --width --verbose --help --version" ;;
-		live) options="--json --csv --all --duration --hz --color --width --verbose --help --version" ;;
+		ledger) options="--json --csv --all --pss --freeze --exe --cgroup --color --width --verbose --help --version" ;;
+		core) options="--json --csv --all --freeze --exe --cgroup --color --width --verbose --help --version" ;;
+		memstats) options="--json --csv --all --freeze --exe --cgroup --color --width --verbose --help --version" ;;
+		spans) options="--json --csv --all --limit --sort --freeze --exe --cgroup --color --width --verbose --help --version" ;;
+		goroutines) options="--json --csv --all --limit --sort --by --freeze --exe --cgroup --color --width --verbose --help --version" ;;
+		maps) options="--json --csv --all --limit --sort --pss --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		processes) options="--json --csv --all --sort --color --width --help --version" ;;
 		help) options="--json --csv --all --color --width --help --version" ;;
 		completion) options="--json --csv --all --color --width --help --version" ;;
 		man) options="--json --csv --all --color --width --help --version" ;;
-		*) options="--json --csv --all --pss --freeze --cgroup --color --width --verbose --help --version" ;;
+		*) options="--json --csv --all --pss --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		esac
 		COMPREPLY=($(compgen -W "$options" -- "$cur"))
 		return

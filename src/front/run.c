@@ -194,8 +194,10 @@ static enum exit_code run_target(const struct request *q, const struct outlet *t
 	CLEANUP(arena_free) struct arena answer = {0};
 	CLEANUP(cleanup_source) struct source *source = NULL;
 	CLEANUP(cleanup_snapshot) struct snapshot snap = {0};
-	const struct source_options o = {.freeze = option_set(&q->options, OPT_FREEZE),
-					 .pss = option_set(&q->options, OPT_PSS)};
+	const struct source_options o = {
+		.freeze = option_set(&q->options, OPT_FREEZE),
+		.pss = option_set(&q->options, OPT_PSS),
+		.exe = option_set(&q->options, OPT_EXE) ? q->options.v[OPT_EXE].text : NULL};
 	struct stopwatch w = {0};
 	struct subject subject = {.s = &snap};
 	struct report r;

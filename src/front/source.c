@@ -14,6 +14,7 @@
 
 #include "base/str.h"
 #include "front/open.h"
+#include "target/core.h"
 
 /* ---- What a word means ---- */
 
@@ -37,8 +38,16 @@ static enum source_kind file_kind(const char *path)
 		return SOURCE_KINDS;
 	if (str_ends(path, ".whyrss"))
 		return SOURCE_CAPTURE;
+	switch (core_look(fd)) {
+	case CORE_FOREIGN:
+		return SOURCE_CORE;
+	case CORE_CAPTURE:
+		return SOURCE_CAPTURE;
+	case CORE_NONE:
+		break;
+	}
 	if (!memcmp(head, "\177ELF", 4))
-		return head[16] == 4 && !head[17] ? SOURCE_CORE : SOURCE_PROGRAM;
+		return SOURCE_PROGRAM;
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (!memcmp(head, kinds[i].magic, kinds[i].n))
 			return kinds[i].kind;
@@ -142,9 +151,25 @@ static bool open_target(const struct source_word *w, const struct source_options
 	case SOURCE_PROCESS:
 		return live_open(w->pid, &(struct live_options){.freeze = o->freeze, .pss = o->pss},
 				 ret, err);
+	case SOURCE_CORE:
+		if (o->freeze)
+			return err_set(err, ERR_USAGE, "--freeze: %.120s is no process", w->path);
+		return core_open(w->path, &(struct core_options){.exe = o->exe}, ret, err);
 	default:
 		return source_refuse(w, err);
 	}
+}
+
+/* A core's error names the file, and what it lacks is most likely the reason. */
+static bool open_failed(struct source *s, struct err *err)
+{
+	const struct os_facts *os = s->t ? s->t->os : NULL;
+
+	if (os && s->word.path)
+		err_in(err, "%.100s%s%.100s", s->word.path, os->n_notes ? ": " : "",
+		       os->n_notes ? os->notes[0] : "");
+	source_close(s);
+	return false;
 }
 
 bool source_open(const struct source_word *w, const struct source_options *o, struct source **ret,
@@ -172,8 +197,7 @@ bool source_open(const struct source_word *w, const struct source_options *o, st
 	*ret = s;
 	return true;
 failed:
-	source_close(s);
-	return false;
+	return open_failed(s, err);
 }
 
 bool source_snapshot(struct source *s, uint32_t needs, struct snapshot *ret, struct err *err)

@@ -41,6 +41,7 @@ bool source_refuse(const struct source_word *w, struct err *err);
 
 struct source_options {
 	bool freeze, pss; /* of a process, as struct live_options has them */
+	const char *exe;  /* of a core: the program, where it is elsewhere; NULL */
 };
 
 /** How long the parts of opening and reading took, ns. */

@@ -325,12 +325,14 @@ bool read_counters(struct reading *r, struct err *err)
 			 "the runtime's counters never agreed with each other in %d reads: they "
 			 "may be off by a span",
 			 COUNTER_TRIES);
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	struct timespec now = {0};
+	if (r->t->kind == TARGET_PROCESS)
+		clock_gettime(CLOCK_MONOTONIC, &now);
 	/* threads that C made and lent are not Go's (metrics.go, schedStatsAggregate) */
 	c->threads -= MIN(c->threads, (uint64_t)small_word(r, y->extraMInUse, 0) +
 					      small_word(r, y->extraMLength, 0));
-	c->nanotime = now.tv_sec * 1000000000LL + now.tv_nsec;
+	/* of a core 0: its clock is not known, and so no age */
+	c->nanotime = now.tv_sec * 1000000000LL + now.tv_nsec + r->t->os->monotonic_ns;
 	c->gcphase = small_word(r, y->gcphase, 0);
 	c->gomaxprocs = small_word(r, y->gomaxprocs, 0);
 	if (l->gcController_gcPercentHeapGoal.width != 0) {

@@ -68,7 +68,7 @@ static bool find_images(struct go_session *g, struct err *err)
 {
 	const struct os_facts *os = g->t->os;
 	g->images = ARENA_ARRAY(g->mem, struct image_file, MAX_IMAGES);
-	struct err why = {0};
+	struct err why = {0}, no_exe = {0};
 	for (uint32_t i = 0; i < os->n_maps && g->n_images < MAX_IMAGES; i++) {
 		const struct mapping *m = &os->maps[i];
 		if (!(m->flags & MAP_EXEC) || !(m->flags & (MAP_FILE | MAP_SHMEM)) ||
@@ -79,8 +79,11 @@ static bool find_images(struct go_session *g, struct err *err)
 			.path = m->path, .dev = m->dev, .inode = m->inode, .version = ""};
 		CLEANUP(cleanup_fd) int fd = g->t->ops->open_file(g->t, m, &why);
 		struct elf_image e;
-		if (fd < 0 || !elf_open(fd, g->mem, &e, &why))
+		if (fd < 0 || !elf_open(fd, g->mem, &e, &why)) {
+			if (strcmp(m->path, os->exe) == 0)
+				no_exe = why;
 			continue;
+		}
 		struct go_buildinfo info = {0};
 		if (e.machine != EM_X86_64 || !e.little64) {
 			elf_close(&e);
@@ -120,9 +123,13 @@ static bool find_images(struct go_session *g, struct err *err)
 	}
 	if (g->main != NULL)
 		return true;
-	if (g->n_images == 0 && why.kind != ERR_NONE) {
-		*err = why;
-		return err_in(err, "the executable of process %d can't be read", os->pid);
+	if (g->n_images == 0 && no_exe.kind == ERR_NONE)
+		no_exe = why;
+	if (no_exe.kind != ERR_NONE) {
+		*err = no_exe;
+		return g->t->kind == TARGET_CORE
+			       ? false
+			       : err_in(err, "the executable of process %d can't be read", os->pid);
 	}
 	return err_set(err, ERR_NOT_GO,
 		       "process %d (%s) is not a Go program: none of its %u mapped programs and "

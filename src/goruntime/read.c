@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TRIES	   6U
+#define TRIES	   6U /* of a process; what does not move is read once */
 #define MANY_PAGES 4U /* without an owner: worth another try */
 
 static int64_t clock_ns(clockid_t which)
@@ -198,23 +198,23 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 	struct reading r = {.g = g, .s = ret};
 	arena_init(&r.scratch, 0);
 	bool torn = true, ok = true;
-	uint32_t tries = 0;
+	uint32_t tries = 0, max = g->t->kind == TARGET_PROCESS ? TRIES : 1;
 	int64_t at = 0;
 	/* a fault is torn, too: an array that moved, a mapping that is newer than the list of
 	 * mappings */
-	while (torn && tries++ < TRIES) {
+	while (torn && tries++ < max) {
 		struct err why = {0};
 		start_over(&r, &base);
 		ok = take_facts(&r, tries > 1 || g->n_snapshots > 0, err);
 		if (!ok)
 			break;
 		ret->os = g->t->os;
-		at = clock_ns(CLOCK_REALTIME);
+		at = ret->os->at_unix_ns ? ret->os->at_unix_ns : clock_ns(CLOCK_REALTIME);
 		r.os_first = g->t->os;
-		r.last = tries == TRIES;
+		r.last = tries == max;
 		ok = (!(needs & NEED_PAGES) || target_scan(g->t, &ret->mem, &why)) &&
 		     read_once(&r, needs, &torn, &why);
-		if (!ok && (why.kind != ERR_FAULT || tries == TRIES)) {
+		if (!ok && (why.kind != ERR_FAULT || tries == max)) {
 			*err = why;
 			break;
 		}
@@ -230,11 +230,13 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 			system_goroutines(&r);
 		for (uint32_t i = 0; i < g->n_session_notes; i++)
 			note_add(ret, false, "%s", g->session_notes[i]);
+		for (uint32_t i = 0; i < ret->os->n_notes; i++)
+			note_add(ret, ret->os->partial, "%s", ret->os->notes[i]);
 		if (torn && !r.broke)
 			note_add(ret, false,
 				 "the program collected garbage during each of %u readings: live, "
 				 "new and dead may belong to two cycles",
-				 TRIES);
+				 max);
 		if (ret->heap.torn > 0)
 			note_add(ret, false,
 				 "%u of %u spans changed while they were read: their slots are as "
@@ -254,7 +256,7 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 					.stopped_ns = g->t->stopped_ns,
 					.skew = skew,
 					.drift = ok ? ret->os->drift : 0,
-					.tries = MIN(tries, TRIES),
+					.tries = MIN(tries, max),
 					.consistent = !torn};
 	arena_free(&r.scratch);
 	if (!ok)

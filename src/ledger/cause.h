@@ -38,10 +38,10 @@ struct study {
 	const struct cgroup_facts *cgroup; /* NULL: none visible */
 	struct arena *a;
 	struct pacer pacer;
-	bytes rss;   /* where residency is not known: what of the bytes is in memory by all that is
-			known */
-	int64_t gap; /* rss − inuse_space */
-	bytes objects;	    /* HeapAlloc: live, new and dead */
+	bytes rss;     /* where residency is not known: what the core holds, else what of the bytes
+			  is in memory by all that is known */
+	int64_t gap;   /* rss − inuse_space */
+	bytes objects; /* HeapAlloc: live, new and dead */
 	double profile_now; /* what the profile would say with all cycles in flight; as inuse_space
 			     */
 	bytes counted_new;  /* of heap.new: in the profile already (before the first GC it tells of
@@ -53,6 +53,12 @@ struct study {
 #include "ledger/findings.def"
 #undef FINDING
 
+/** Whether pages say how much of something there is: those in memory, or those that a core holds.
+ */
+static inline bool cause_by_pages(const struct study *t)
+{
+	return t->l->residency || t->l->held;
+}
 /** Resident bytes of a line, or its bytes where residency is not known. */
 bytes cause_line(const struct study *t, enum line_id id);
 /** What of `n` bytes of a line is in memory, when nothing tells them from the rest of it: its

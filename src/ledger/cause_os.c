@@ -206,7 +206,7 @@ static bytes whole_free_pages(const struct study *t)
 		const struct native_range *r = &n->ranges[i];
 		for (taddr at = r->start, k = 0; r->used && at < r->end; at += OS_PAGE, k++)
 			if (r->used[k] == 0 && (!r->mine || r->mine[k] == OS_PAGE) &&
-			    (!t->l->residency || pages_is(&t->os->pages, at, PAGE_RESIDENT)))
+			    (!cause_by_pages(t) || pages_is(&t->os->pages, at, PAGE_RESIDENT)))
 				sum += OS_PAGE;
 	}
 	/* Chunks in the threads' caches are in use for malloc_trim. */
@@ -296,8 +296,8 @@ static uint32_t data_files(const struct study *t, struct file_sum *f, uint32_t c
 
 	for (uint32_t i = 0; i < os->n_maps && n < cap; i++) {
 		const struct mapping *m = &os->maps[i];
-		bytes in = t->l->residency ? pages_in(&os->pages, m->start, m->end, PAGE_RESIDENT)
-					   : m->end - m->start;
+		bytes in = cause_by_pages(t) ? pages_in(&os->pages, m->start, m->end, PAGE_RESIDENT)
+					     : m->end - m->start;
 		if (!(m->flags & MAP_FILE) || in == 0 || in_image(t->s, m))
 			continue;
 		if (n > 0 && !strcmp(f[n - 1].path, m->path)) {
@@ -398,8 +398,8 @@ void cause_raw_mmap(struct study *t, struct finding *f)
 		bytes size = m->end - m->start, here;
 		if (m->flags & (MAP_FILE | MAP_SHMEM | MAP_SPECIAL | MAP_HUGETLB) || size < in / 20)
 			continue;
-		here = t->l->residency ? pages_in(&t->os->pages, m->start, m->end, PAGE_RESIDENT)
-				       : size;
+		here = cause_by_pages(t) ? pages_in(&t->os->pages, m->start, m->end, PAGE_RESIDENT)
+					 : size;
 		if (here < in / 20 + 1 || has_owner(t, m))
 			continue;
 		cause_evidence(t, f, "%s at 0x%llx, %s of it in memory", cause_bytes(t, size),

@@ -26,14 +26,14 @@ static const struct rule RULES[] = {
 
 bytes cause_line(const struct study *t, enum line_id id)
 {
-	return t->l->residency ? t->l->line[id].resident : t->l->line[id].bytes;
+	return cause_by_pages(t) ? t->l->line[id].resident : t->l->line[id].bytes;
 }
 
 bytes cause_part_of_line(const struct study *t, enum line_id id, bytes n)
 {
 	const struct line_sum *line = &t->l->line[id];
 
-	if (!t->l->residency || line->resident >= line->bytes)
+	if (!cause_by_pages(t) || line->resident >= line->bytes)
 		return n;
 	return (bytes)((double)MIN(n, line->bytes) / (double)line->bytes * (double)line->resident);
 }
@@ -176,7 +176,7 @@ static struct study study_of(const struct ledger *l, struct arena *a)
 	t.c = l->s->counters ? l->s->counters : &no_counters;
 	t.cgroup = t.os->cgroup;
 	t.pacer = pacer_of(t.c, l->s->go_minor);
-	t.rss = l->residency ? l->rss : rss_by_bytes(l);
+	t.rss = l->residency || l->held ? l->rss : rss_by_bytes(l);
 	t.gap = (int64_t)t.rss - l->s->profile.inuse_space;
 	for (unsigned i = LINE_HEAP_LIVE; i <= LINE_HEAP_DEAD; i++)
 		t.objects += l->line[i].bytes;
@@ -272,7 +272,9 @@ static uint32_t choose(const struct study *t, struct finding *f, bool normal)
 
 static const char *gap_in_words(const struct study *t)
 {
-	const char *what = t->l->residency ? "RSS" : "what is accounted for";
+	const char *what = t->l->residency ? "RSS"
+			   : t->l->held	   ? "what the core holds"
+					   : "what is accounted for";
 	char text[UNIT_TEXT];
 	const char *n = unit_bytes(text, (bytes)llabs(t->gap));
 
@@ -323,7 +325,7 @@ static void nothing_wrong(struct study *t, const struct finding *all, struct fin
 static void say_first(struct study *t, const struct finding *f, struct str *verdict)
 {
 	const char *size = cause_bytes(t, (bytes)llabs(f->c.bytes));
-	const char *whole = t->s->profile.enabled ? "the gap" : "RSS";
+	const char *whole = t->s->profile.enabled ? "the gap" : t->l->held ? "the core" : "RSS";
 	int percent = cause_percent(f->c.share, 1);
 
 	if (f->rule->run == cause_not_a_gap)

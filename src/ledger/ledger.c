@@ -101,6 +101,7 @@ void ledger_build(const struct snapshot *s, struct arena *a, claim_observer obse
 	*ret = (struct ledger){.s = s,
 			       .residency = s->os->residency != RESIDENCY_NONE,
 			       .rss = s->os->pages.resident};
+	ret->held = !ret->residency && ret->rss > 0;
 	book_open(&b, s, a, observe, ctx);
 	claim_heap(&b);
 	claim_free(&b);

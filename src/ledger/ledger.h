@@ -87,6 +87,8 @@ struct cause {
 struct ledger {
 	const struct snapshot *s;
 	bool residency; /* false: resident, swapped and the bridge after `free` are unknown */
+	bool held;	/* then: a core tells which pages hold something. `resident` counts those,
+			   and causes go by them; nobody else may */
 	bytes rss;	/* counted page by page */
 	struct line_sum line[N_LINES];
 	struct bridge_row bridge[N_BRIDGE];

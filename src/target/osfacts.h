@@ -74,8 +74,14 @@ struct os_facts {
 	int64_t up_ns;	      /* age of the process */
 	const char *exe;      /* /proc/PID/exe as the link says; " (deleted)" taken off */
 	bool exe_deleted;
-	const char *cmdline0;	 /* first argument */
-	const char *pid_ns_note; /* NULL, or a sentence about namespaces */
+	const char *cmdline0;	  /* first argument */
+	const char *pid_ns_note;  /* NULL, or a sentence about namespaces */
+	const char *const *notes; /* of a core: what it lacks */
+	uint32_t n_notes;
+	bool partial;	      /* it lacks memory that it should have */
+	int64_t at_unix_ns;   /* of a capture: when it was taken; 0: now */
+	int64_t monotonic_ns; /* of a capture: CLOCK_MONOTONIC then; 0: not known, now for a process
+			       */
 
 	struct mapping *maps;
 	uint32_t n_maps;

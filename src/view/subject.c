@@ -20,7 +20,7 @@ const char *subject_program(const struct snapshot *s, struct arena *a)
 	return *exe ? exe : arena_strdup(a, s->os->comm);
 }
 
-static const char *rfc3339(struct arena *a, int64_t unix_ns)
+const char *rfc3339(struct arena *a, int64_t unix_ns)
 {
 	time_t sec = (time_t)(unix_ns / 1000000000);
 	struct tm tm;
@@ -63,7 +63,11 @@ struct block *subject_head(const struct subject *in, struct report *r)
 	report_put(r, "read", read);
 
 	str_add(&line, subject_program(s, a));
-	str_addf(&line, DOT "pid %d", s->os->pid);
+	str_addf(&line, DOT "%spid %d",
+		 s->kind == SNAPSHOT_CORE      ? "core of "
+		 : s->kind == SNAPSHOT_CAPTURE ? "capture of "
+					       : "",
+		 s->os->pid);
 	if (s->go_version)
 		str_addf(&line, DOT "%s", s->go_version);
 	if (s->os->up_ns > 0)
@@ -93,7 +97,9 @@ struct block *subject_foot(const struct subject *in, struct report *r)
 	char took[UNIT_TEXT], stop[UNIT_TEXT];
 
 	block_item(r, b,
-		   f->stopped_ns > 0
+		   in->s->kind == SNAPSHOT_CORE
+			   ? arena_printf(r->mem, "read in %s", unit_duration(took, f->took_ns))
+		   : f->stopped_ns > 0
 			   ? arena_printf(r->mem, "read in %s, the process was stopped for %s",
 					  unit_duration(took, f->took_ns),
 					  unit_duration(stop, f->stopped_ns))

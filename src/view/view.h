@@ -97,6 +97,8 @@ const char *container_line(struct arena *a, const struct cgroup_facts *c);
 
 /** Base name of the executable, for people and for `next:` lines. */
 const char *subject_program(const struct snapshot *s, struct arena *a);
+/** A moment as RFC 3339, UTC, milliseconds; NULL for one that no calendar has. */
+const char *rfc3339(struct arena *a, int64_t unix_ns);
 /** Puts "target" and "read" into the JSON and the headline block into the text; returns the
  * headline for its items. */
 struct block *subject_head(const struct subject *in, struct report *r);

@@ -29,18 +29,25 @@ static void put_os(struct report *r, const struct ledger *l)
 	const struct os_facts *os = l->s->os;
 	struct arena *a = r->mem;
 	struct value o = value_object(a);
+	const struct {
+		const char *key;
+		bytes n;
+	} more[] = {
+		{"swap", os->swap},
+		{"anon", os->anon},
+		{"file", os->file},
+		{"shmem", os->shmem},
+		{"hwm", os->hwm},
+		{"huge", os->huge},
+		{"page_tables", os->page_tables},
+		{"hugetlb", os->hugetlb},
+	};
 
 	value_put(a, o, "rss", value_uint_if(l->residency, l->rss));
 	value_put(a, o, "rss_kernel", value_uint_if(l->residency, os->rss_kernel));
 	value_put(a, o, "pss", size_or_null(os->pss));
-	value_put(a, o, "swap", value_uint(os->swap));
-	value_put(a, o, "anon", value_uint(os->anon));
-	value_put(a, o, "file", value_uint(os->file));
-	value_put(a, o, "shmem", value_uint(os->shmem));
-	value_put(a, o, "hwm", value_uint(os->hwm));
-	value_put(a, o, "huge", value_uint(os->huge));
-	value_put(a, o, "page_tables", value_uint(os->page_tables));
-	value_put(a, o, "hugetlb", value_uint(os->hugetlb));
+	for (size_t i = 0; i < ARRAY_LEN(more); i++)
+		value_put(a, o, more[i].key, value_uint_if(l->residency, more[i].n));
 	value_put(a, o, "lazy_free", size_or_null(os->lazy_free));
 	report_put(r, "os", o);
 }
@@ -148,6 +155,7 @@ static const struct column CAUSES_ABOVE[] =
 static const struct column CAUSES_BELOW[] =
 	CAUSE_COLUMNS("why it is smaller than the profile", "of gap");
 static const struct column CAUSES_ALONE[] = CAUSE_COLUMNS("what it is made of", "of RSS");
+static const struct column CAUSES_CORE[] = CAUSE_COLUMNS("what the core is made of", "of gap");
 
 /* A share tells something of a gap that is worth its name, and of a cause that widens it.
  * gap 0: a share of RSS. */
@@ -200,14 +208,16 @@ static void add_cause(struct arena *a, struct table *t, const struct cause *c, u
 static struct table *causes_table(struct arena *a, const struct ledger *l)
 {
 	int64_t gap = (int64_t)l->rss - l->s->profile.inuse_space;
-	const struct column *columns = !l->residency || !l->s->profile.enabled ? CAUSES_ALONE
-				       : gap < 0			       ? CAUSES_BELOW
-									       : CAUSES_ABOVE;
+	const struct column *columns = !l->residency		? CAUSES_CORE
+				       : !l->s->profile.enabled ? CAUSES_ALONE
+				       : gap < 0		? CAUSES_BELOW
+								: CAUSES_ABOVE;
 	struct table *t = table_new(a, columns, (uint32_t)ARRAY_LEN(CAUSES_ABOVE));
 
 	t->prose_lines = 3;
 	for (uint32_t i = 0; i < l->n_causes; i++)
-		add_cause(a, t, &l->causes[i], i + 1, columns != CAUSES_ALONE ? gap : 0);
+		add_cause(a, t, &l->causes[i], i + 1,
+			  columns != CAUSES_ALONE && l->residency ? gap : 0);
 	return t;
 }
 
@@ -241,7 +251,7 @@ static const char *profile_title(struct arena *a, const struct snapshot *s)
 		str_add(&t, "before the first GC");
 	else
 		str_addf(&t, "as of GC %u", p->cycle);
-	if (end && s->read.at_unix_ns > end)
+	if (end && s->kind != SNAPSHOT_CORE && s->read.at_unix_ns > end)
 		str_addf(&t, ", %s ago", unit_duration(ago, s->read.at_unix_ns - end));
 	str_add(&t, ")");
 	ret = arena_strdup(a, t.s);

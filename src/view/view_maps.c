@@ -167,9 +167,12 @@ static const char *verdict(struct arena *a, const struct map_lines *sum)
 	return ret;
 }
 
-static struct value lines_json(struct arena *a, const struct map_lines *m)
+static struct value lines_json(struct arena *a, const struct map_lines *m, bool residency)
 {
 	struct value o = value_object(a);
+
+	if (!residency)
+		return value_null();
 
 	for (int i = 0; i < N_LINES; i++)
 		if (m->resident[i])
@@ -199,7 +202,7 @@ static void add_mapping(struct arena *a, struct table *t, const struct os_facts 
 		value_uint_if(residency, pages_in(&os->pages, m->start, m->end, PAGE_HUGE));
 	row->cells[COL_PATH] = value_str(m->path && *m->path ? m->path : "[anon]");
 	row->cells[COL_DELETED] = value_bool(m->flags & MAP_DELETED);
-	row->cells[COL_LINES] = lines_json(a, lines);
+	row->cells[COL_LINES] = lines_json(a, lines, residency);
 	row->cells[COL_FOR] = value_str(lines_text(a, lines, all ? N_LINES : 2));
 }
 
@@ -236,7 +239,7 @@ bool view_maps_run(const struct subject *in, const struct options *o, struct are
 	value_put(a, total, "resident", value_uint_if(l->residency, l->rss));
 	value_put(a, total, "swapped", value_uint_if(l->residency, os->pages.swapped));
 	value_put(a, total, "pss", value_uint_if(os->pss != UINT64_MAX, os->pss));
-	value_put(a, total, "lines", lines_json(a, sum));
+	value_put(a, total, "lines", lines_json(a, sum, l->residency));
 	report_put(ret, "total", total);
 	report_put(ret, "maps", table_json(a, t));
 

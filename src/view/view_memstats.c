@@ -82,6 +82,8 @@ static const char *figure(struct arena *a, const struct snapshot *s, enum memsta
 	case MEMSTAT_WHEN:
 		if (!v.u)
 			return "never";
+		if (s->kind == SNAPSHOT_CORE) /* how long before it died is not known */
+			return rfc3339(a, (int64_t)v.u);
 		if (s->read.at_unix_ns < (int64_t)v.u)
 			return "now";
 		return arena_printf(a, "%s ago",
