@@ -2,7 +2,7 @@
 _whyrss()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= options i
-	local views="ledger core memstats spans goroutines maps processes help completion man"
+	local views="ledger core memstats spans goroutines maps live processes help completion man"
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -12,6 +12,8 @@ _whyrss()
 	--limit | -n) return ;;
 	--sort | -s) return ;;
 	--by) COMPREPLY=($(compgen -W "site-state state site start" -- "$cur")); return ;;
+	--duration | -d) return ;;
+	--hz) return ;;
 	--exe) return ;;
 	--cgroup) COMPREPLY=($(compgen -d -- "${cur:-/sys/fs/cgroup/}")); return ;;
 	--color) COMPREPLY=($(compgen -W "auto always never" -- "$cur")); return ;;
@@ -27,6 +29,7 @@ _whyrss()
 		spans) options="--json --csv --all --limit --sort --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		goroutines) options="--json --csv --all --limit --sort --by --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		maps) options="--json --csv --all --limit --sort --pss --freeze --exe --cgroup --color --width --verbose --help --version" ;;
+		live) options="--json --csv --all --duration --hz --color --width --verbose --help --version" ;;
 		processes) options="--json --csv --all --sort --color --width --help --version" ;;
 		help) options="--json --csv --all --color --width --help --version" ;;
 		completion) options="--json --csv --all --color --width --help --version" ;;
