@@ -15,6 +15,7 @@
 #include "front/open.h"
 #include "front/source.h"
 #include "front/watch.h"
+#include "front/web.h"
 
 #define PIPE_WIDTH 100U
 #define WIDTH_MAX  1000U
@@ -344,6 +345,8 @@ static enum exit_code run_own(const struct request *q, const struct outlet *to, 
 	switch (id) {
 	case VIEW_ID_HELP:
 		return run_help(q, q->word ? view_find(q->word) : NULL, to, out, messages);
+	case VIEW_ID_SERVE:
+		return serve_run(q, messages);
 	case VIEW_ID_MAN:
 		help_man(out);
 		return EXIT_ANSWERED;

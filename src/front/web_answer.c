@@ -1,0 +1,176 @@
+/*
+ * From a question to an answer: views as the command line gives them, the memory map, profiles,
+ * metrics. Everything is made from one snapshot of the target.
+ */
+#include "front/web_answer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "front/open.h"
+#include "front/render.h"
+#include "front/web_metrics.h"
+#include "view/page_map.h"
+
+#define JSON "application/json; charset=utf-8"
+
+static const char *target_word(struct arena *a, const struct web_name *of)
+{
+	return of->pid ? arena_printf(a, "%d", of->pid) : of->file;
+}
+
+static struct answer *json_answer(const struct report *r)
+{
+	struct answer *ret = answer_new(200, JSON);
+
+	render_json(&ret->body, &r->json, false);
+	str_add(&ret->body, "\n");
+	return ret;
+}
+
+static struct answer *report_answer(const struct question *q, const struct report *r,
+				    struct err *err)
+{
+	struct answer *ret;
+
+	if (!option_set(&q->options, OPT_CSV))
+		return json_answer(r);
+	ret = answer_new(200, "text/csv; charset=utf-8");
+	if (render_csv(&ret->body, r)) {
+		ret->disposition = arena_printf(&ret->mem, "attachment; filename=\"whyrss-%s.csv\"",
+						q->view->name);
+		return ret;
+	}
+	answer_drop(ret);
+	err_set(err, ERR_USAGE, "%s: has no table for csv", q->view->name);
+	return NULL;
+}
+
+static struct answer *processes(struct pool *p, struct job *j, struct arena *a, struct err *err)
+{
+	struct go_processes all;
+	struct subject subject;
+	struct report r;
+
+	(void)p;
+	if (!go_processes(a, &all, err))
+		return NULL;
+	subject = (struct subject){.processes = all.v,
+				   .n_processes = all.n,
+				   .n_hidden = all.hidden,
+				   .root = geteuid() == 0};
+	if (!j->q->view->run(&subject, &j->q->options, a, &r, err))
+		return NULL;
+	return report_answer(j->q, &r, err);
+}
+
+static struct answer *view(struct pool *p, struct job *j, struct arena *a, struct err *err)
+{
+	struct subject subject = {.target = target_word(a, &j->q->of)};
+	struct report r;
+
+	(void)p;
+	if (!held_snapshot(j->of, j->q->view->needs, j->q->max_age, err))
+		return NULL;
+	subject.s = &j->of->snap;
+	if (!j->q->view->run(&subject, &j->q->options, a, &r, err))
+		return NULL;
+	return report_answer(j->q, &r, err);
+}
+
+/* Runs as flat numbers, three each: cells, line, percent in use. */
+static struct answer *map(struct pool *p, struct job *j, struct arena *a, struct err *err)
+{
+	struct page_map m;
+	struct answer *ret;
+	struct str *b;
+
+	(void)p;
+	if (!held_snapshot(j->of, 0, j->q->max_age, err) ||
+	    !page_map_build(&j->of->snap, a, &m, err))
+		return NULL;
+	ret = answer_new(200, JSON);
+	b = &ret->body;
+	str_addf(b, "{\"schema\":\"whyrss.pages/1\",\"unit\":%u,\"lines\":[", m.unit * OS_PAGE);
+	for (int i = 0; i < N_LINES; i++)
+		str_addf(b, "%s\"%s\"", i ? "," : "", LINES[i].id);
+	str_add(b, "],\"segments\":[");
+	for (uint32_t i = 0; i < m.n_segments; i++) {
+		const struct map_segment *g = &m.segments[i];
+
+		str_addf(b, "%s{\"start\":\"0x%llx\",\"path\":", i ? "," : "",
+			 (unsigned long long)g->start);
+		str_add_json(b, *g->of->path ? g->of->path : "[anon]");
+		str_add(b, ",\"runs\":[");
+		for (uint32_t k = 0; k < g->n_runs; k++) {
+			const struct cell_run *r = &m.runs.v[g->run_at + k];
+
+			str_addf(b, "%s%u,%u,%u", k ? "," : "", r->n, r->line, r->used);
+		}
+		str_add(b, "]}");
+	}
+	str_add(b, "]}\n");
+	return ret;
+}
+
+static struct answer *at(struct pool *p, struct job *j, struct arena *a, struct err *err)
+{
+	const char *text = question_param(j->q, "address");
+	uint64_t address;
+	struct report r;
+
+	(void)p;
+	if (!text || !str_starts(text, "0x") || (text += 2, !str_u64(&text, true, &address)) ||
+	    *text) {
+		err_set(err, ERR_USAGE, "at: give address=0x…");
+		return NULL;
+	}
+	if (!held_snapshot(j->of, 0, j->q->max_age, err))
+		return NULL;
+	page_at(&j->of->snap, address, a, &r);
+	return json_answer(&r);
+}
+
+static struct answer *metrics(struct pool *p, struct job *j, struct arena *a, struct err *err)
+{
+	struct answer *ret = answer_new(200, "text/plain; version=0.0.4; charset=utf-8");
+
+	if (web_metrics(p, question_param(j->q, "pid") != NULL, a, &ret->body, err))
+		return ret;
+	answer_drop(ret);
+	return NULL;
+}
+
+static struct answer *none(struct pool *p, struct job *j, struct arena *a, struct err *err)
+{
+	(void)p;
+	(void)j;
+	(void)a;
+	err_set(err, ERR_USAGE, "nothing answers this");
+	return NULL;
+}
+
+struct answer *web_answer(struct pool *p, struct job *j)
+{
+	static struct answer *(*const answers[])(struct pool *, struct job *, struct arena *,
+						 struct err *) = {
+		[ASK_PROCESSES] = processes,
+		[ASK_VIEW] = view,
+		[ASK_MAP] = map,
+		[ASK_AT] = at,
+		[ASK_STACKS] = none,
+		[ASK_PPROF] = none,
+		[ASK_METRICS] = metrics,
+		[ASK_REPORT] = none,
+	};
+	CLEANUP(arena_free) struct arena a = {0};
+	struct err err = {0};
+	struct answer *ret;
+
+	arena_init(&a, 0);
+	ret = answers[j->q->ask](p, j, &a, &err);
+	if (!ret && err.kind != ERR_NONE)
+		ret = answer_error(&err);
+	return ret;
+}

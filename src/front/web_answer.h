@@ -1,0 +1,9 @@
+/* What the server answers to each kind of question (web_pool.h). Runs in workers. */
+#ifndef FRONT_WEB_ANSWER_H
+#define FRONT_WEB_ANSWER_H
+
+#include "front/web_pool.h"
+
+struct answer *web_answer(struct pool *p, struct job *j);
+
+#endif
