@@ -2,7 +2,7 @@
 _whyrss()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= options i
-	local views="ledger core memstats spans goroutines maps live processes help completion man"
+	local views="ledger core memstats spans goroutines maps live processes serve help completion man"
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -16,6 +16,10 @@ _whyrss()
 	--hz) return ;;
 	--exe) return ;;
 	--cgroup) COMPREPLY=($(compgen -d -- "${cur:-/sys/fs/cgroup/}")); return ;;
+	--listen) return ;;
+	--allow-host) return ;;
+	--tls-cert) return ;;
+	--tls-key) return ;;
 	--color) COMPREPLY=($(compgen -W "auto always never" -- "$cur")); return ;;
 	--width | -w) return ;;
 	help) COMPREPLY=($(compgen -W "$views" -- "$cur")); return ;;
@@ -31,6 +35,7 @@ _whyrss()
 		maps) options="--json --csv --all --limit --sort --pss --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		live) options="--json --csv --all --duration --hz --color --width --verbose --help --version" ;;
 		processes) options="--json --csv --all --sort --color --width --help --version" ;;
+		serve) options="--json --csv --all --listen --allow-host --tls-cert --tls-key --color --width --help --version" ;;
 		help) options="--json --csv --all --color --width --help --version" ;;
 		completion) options="--json --csv --all --color --width --help --version" ;;
 		man) options="--json --csv --all --color --width --help --version" ;;
