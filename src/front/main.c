@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "front/run.h"
+#include "front/sandbox.h"
 
 /* A closed descriptor 0, 1 or 2 would be taken by the next file that is opened. */
 static void keep_standard_files(void)
@@ -72,6 +73,10 @@ int main(int argc, char **argv)
 	keep_standard_files();
 	to = outlet_look();
 	if (request_parse(argc, (const char *const *)argv, &q, &err)) {
+#ifndef __SANITIZE_ADDRESS__ /* its search for leaks at the end stops this process with ptrace */
+		if (q.view->flags & VIEW_READS)
+			sandbox_enter(option_set(&q.options, OPT_FREEZE) ? SANDBOX_STOP : 0);
+#endif
 		code = request_run(&q, &to, &out, &messages);
 	} else {
 		message_add(&messages, &err);

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -488,17 +487,20 @@ static bool is_same_file(int fd, const struct mapping *m)
 	       (dev_number(st.st_dev) == m->dev || m->dev >> 20 == 0 || major(st.st_dev) == 0);
 }
 
-/* Opens a path as the process sees it; a symbolic link cannot lead out of its root. */
-static int open_in_root(struct live *l, const char *path)
+/*
+ * Opens a path as the process sees it, if that is the mapped file. It is looked at before it is
+ * opened: a name that leads elsewhere, or a device that took its place, is not touched.
+ */
+static int open_in_root(struct live *l, const char *path, const struct mapping *m,
+			struct arena *scratch)
 {
-	CLEANUP(cleanup_fd) int root = openat(l->dir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct open_how how = {
-		/* O_NONBLOCK: a FIFO that took the file's place must not hold us. */
-		.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
+	CLEANUP(cleanup_fd)
+	int found = openat(l->dir, arena_printf(scratch, "root%s", path), O_PATH | O_CLOEXEC);
 
-	return root < 0 ? -1 : (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	if (!is_same_file(found, m))
+		return -1;
+	return open(arena_printf(scratch, "/proc/self/fd/%d", found),
+		    O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 }
 
 /* "\012" of maps is a newline; nothing else is escaped there. */
@@ -545,7 +547,7 @@ static int live_open_file(struct target *t, const struct mapping *m, struct err 
 	tries[1] = unescape_newlines(m->path, &scratch);
 	tries[2] = arena_printf(&scratch, "%s (deleted)", m->path); /* a name that ends like this */
 	for (size_t i = 0; i < ARRAY_LEN(tries) && *m->path == '/'; i++) {
-		fd = open_in_root(l, tries[i]);
+		fd = open_in_root(l, tries[i], m, &scratch);
 		if (is_same_file(fd, m))
 			return fd;
 		cleanup_fd(&fd);

@@ -1,4 +1,6 @@
 """Bad input: one clear sentence, the contract's exit code, bounded time."""
+import fcntl
+import json
 import os
 import shutil
 import signal
@@ -182,3 +184,29 @@ def test_broken_pipe():
     with Demo(build("nothing")) as d:
         r = subprocess.run(f"{WHYRSS} {d.pid} --all | head -c 10", shell=True, capture_output=True, text=True, timeout=30)
         assert r.stderr == ""
+
+
+def test_rights_are_dropped():
+    """A reading view gives up what it does not need: seen from outside while it waits for a reader of its answer."""
+    with Demo(build("nothing")) as d:
+        r, w = os.pipe()
+        fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, 4096)
+        with subprocess.Popen([WHYRSS, "maps", str(d.pid), "--json", "--all"], stdout=w, stdin=subprocess.DEVNULL) as p:
+            os.close(w)
+            try:
+                status, end = "", time.monotonic() + 20
+                while time.monotonic() < end and p.poll() is None:
+                    with open(f"/proc/{p.pid}/wchan", encoding="ascii") as f:
+                        waits = "pipe" in f.read()
+                    with open(f"/proc/{p.pid}/status", encoding="utf-8") as f:
+                        status = f.read()
+                    if waits or "Seccomp:\t2" in status:
+                        break
+                    time.sleep(0.005)
+                assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status, status
+                left = int(next(x for x in status.splitlines() if x.startswith("CapPrm")).split()[1], 16)
+                assert not left & ~(1 << 2 | 1 << 19 | 1 << 40), hex(left)
+            finally:
+                with os.fdopen(r, "rb") as f:
+                    got = f.read()
+            assert p.wait(20) == 0 and json.loads(got)["schema"] == "whyrss.maps/1"
