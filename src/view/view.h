@@ -33,8 +33,8 @@ enum view_flag {
 	VIEW_TARGET = 1, /* asks about one target */
 	VIEW_HIDDEN = 2, /* not in the help */
 	VIEW_WATCH = 4,	 /* over time: front/ runs it, looks at its words, prints as it goes */
-	VIEW_READS = 8, /* only reads and prints: all else is taken away before (front/sandbox.h)
-			 */
+	VIEW_READS = 8,	 /* only reads and prints: all else is taken away before (front/sandbox.h)
+			  */
 };
 
 enum view_id {

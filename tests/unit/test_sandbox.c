@@ -94,9 +94,13 @@ static bool open_2(void)
 
 	return syscall(SYS_openat2, AT_FDCWD, file, &how, sizeof(how)) >= 0;
 }
-static bool open_nameless(void)
+static bool link_nameless(void)
 {
-	return open(dir, O_TMPFILE | O_RDWR, 0600) >= 0;
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, path, AT_FDCWD, other, AT_SYMLINK_FOLLOW) == 0;
 }
 static bool make_folder(void)
 {
@@ -186,7 +190,7 @@ static const struct {
 	{"create", open_new, SANDBOX_WRITE, false},
 	{"truncate", open_cut, SANDBOX_WRITE, false},
 	{"openat2", open_2, 0, true},
-	{"nameless file", open_nameless, SANDBOX_WRITE, true},
+	{"nameless file gets a name", link_nameless, SANDBOX_WRITE, true},
 	{"mkdir", make_folder, SANDBOX_WRITE, false},
 	{"unlink", take_name, SANDBOX_WRITE, false},
 	{"rename", change_name, SANDBOX_WRITE, false},
@@ -219,7 +223,10 @@ static bool works(void)
 	pthread_t t;
 	void *got = NULL, *big = malloc((size_t)64 << 20);
 	FILE *f = fopen(file, "re");
+	CLEANUP(cleanup_fd) int nameless = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
+	if (nameless < 0 ? errno != EOPNOTSUPP : pwrite(nameless, word, 8, 4096) != 8)
+		return false;
 	if (fd < 0 || read(fd, text, sizeof(text)) != sizeof(text) || !big || !f)
 		return false;
 	free(big);
