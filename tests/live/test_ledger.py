@@ -61,7 +61,8 @@ def test_demo(name, go):
             assert before["profile"]["enabled"]
             # Without a GC yet the profile has all of what is new, the truth's own allocations among it.
             own = TRUTH if t["profile"]["rate"] == 524288 and before["profile"]["gc_cycle"] in (0, ms["NumGC"]) else 0
-            assert near(before["profile"]["inuse_space"], t["profile"]["inuse_space"], 0.01, max(slack, own))
+            # A program that collects while it is quiet (a limit, periodic GC) publishes anew: its truth is that of one of the two.
+            assert any(near(x["profile"]["inuse_space"], t["profile"]["inuse_space"], 0.01, max(slack, own)) for x in (before, after))
         elif d.ready["mem_profile_rate"] == 0:
             assert not before["profile"]["enabled"] and before["profile"]["inuse_space"] == 0
 
