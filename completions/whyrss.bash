@@ -2,7 +2,7 @@
 _whyrss()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= options i
-	local views="ledger core memstats spans goroutines maps live processes serve help completion man"
+	local views="ledger core memstats spans goroutines maps live profile processes serve help completion man"
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -14,6 +14,10 @@ _whyrss()
 	--by) COMPREPLY=($(compgen -W "site-state state site start" -- "$cur")); return ;;
 	--duration | -d) return ;;
 	--hz) return ;;
+	--output | -o) return ;;
+	--kind) COMPREPLY=($(compgen -W "heap allocs goroutine block mutex threadcreate space stacks fragmentation" -- "$cur")); return ;;
+	--as) COMPREPLY=($(compgen -W "published now" -- "$cur")); return ;;
+	--debug) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
 	--exe) return ;;
 	--cgroup) COMPREPLY=($(compgen -d -- "${cur:-/sys/fs/cgroup/}")); return ;;
 	--listen) return ;;
@@ -34,6 +38,7 @@ _whyrss()
 		goroutines) options="--json --csv --all --limit --sort --by --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		maps) options="--json --csv --all --limit --sort --pss --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		live) options="--json --csv --all --duration --hz --color --width --verbose --help --version" ;;
+		profile) options="--json --csv --all --output --kind --as --errors --debug --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		processes) options="--json --csv --all --sort --color --width --help --version" ;;
 		serve) options="--json --csv --all --listen --allow-host --tls-cert --tls-key --color --width --help --version" ;;
 		help) options="--json --csv --all --color --width --help --version" ;;

@@ -44,6 +44,10 @@ const MiB = 1 << 20
 // that a program can leave runtime.MemProfile out (see profileoff).
 var WriteHeap func(dir string) error
 
+// WriteProfiles writes every profile of runtime/pprof in every form, or the
+// one of the given name. Package heapprof sets it.
+var WriteProfiles func(dir, name string) error
+
 var (
 	start   = time.Now()
 	serving *Demo
@@ -174,6 +178,12 @@ func (d *Demo) obey(cmd string) error {
 			return err
 		}
 		d.report()
+	case "profiles": // DIR [NAME]
+		if WriteProfiles == nil {
+			return fmt.Errorf("no profiles are linked")
+		}
+		dir, name, _ := strings.Cut(arg, " ")
+		return WriteProfiles(dir, name)
 	case "gc":
 		runtime.GC()
 	case "gc2":

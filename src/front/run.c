@@ -4,6 +4,8 @@
  */
 #include "front/run.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -122,6 +124,73 @@ static void add_verbose(struct str *to, const struct stopwatch *w, const struct 
 				       "smaps"}[s->os->residency]);
 }
 
+/* --- files --- */
+
+/* Text of a stranger for a terminal: safe, with its lines and tabs. */
+static void add_safe_lines(struct str *out, const char *s, size_t n)
+{
+	struct str piece = {0};
+
+	for (size_t i = 0; i <= n; i++) {
+		if (i < n && s[i] != '\n' && s[i] != '\t') {
+			str_addn(&piece, s + i, 1);
+			continue;
+		}
+		str_add_plain(out, piece.s ? piece.s : "");
+		piece.n = 0;
+		if (piece.s)
+			piece.s[0] = '\0';
+		if (i < n)
+			str_addn(out, s + i, 1);
+	}
+	str_free(&piece);
+}
+
+static bool put_file(const struct report_file *f, const struct view *v, const struct outlet *to,
+		     struct str *out, struct err *err)
+{
+	CLEANUP(cleanup_fd) int fd = -1;
+
+	if (!f->path && f->text && to->terminal) {
+		add_safe_lines(out, f->data, f->n);
+		return true;
+	}
+	if (!f->path && to->terminal)
+		return err_set(err, ERR_USAGE,
+			       "%s: the answer is not for a terminal; give -o FILE, or --debug 1 "
+			       "for text",
+			       v->name);
+	if (!f->path) {
+		str_addn(out, f->data, f->n);
+		return true;
+	}
+	fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	if (fd < 0)
+		return err_os(err, ERR_OS, "%.120s", f->path);
+	for (size_t done = 0; done < f->n;) {
+		ssize_t n = write(fd, f->data + done, f->n - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_os(err, ERR_OS, "%.120s", f->path);
+		done += (size_t)n;
+	}
+	return true;
+}
+
+/* Where there is no report around an answer, its notes go to stderr. */
+static void add_notes(const struct report *r, struct str *messages)
+{
+	const struct value *notes = value_get(&r->json, "notes");
+
+	for (uint32_t i = 0; i < value_count(notes); i++) {
+		str_add(messages, "whyrss: ");
+		str_add_plain(messages, notes->list->items.v[i].v.s);
+		str_add(messages, "\n");
+	}
+}
+
 /* --- one answer --- */
 
 static bool add_report(const struct request *q, const struct outlet *to, const struct report *r,
@@ -206,7 +275,7 @@ static enum exit_code run_target(const struct request *q, const struct outlet *t
 
 	arena_init(&answer, 0);
 	if (!source_open(word, &o, &source, &err) ||
-	    !source_snapshot(source, q->view->needs, &snap, &err))
+	    !source_snapshot(source, view_needs(q->view, &q->options), &snap, &err))
 		goto failed;
 	w.at = now();
 	subject.target = source->name;
@@ -215,6 +284,14 @@ static enum exit_code run_target(const struct request *q, const struct outlet *t
 	lap(&w, PHASE_VIEW);
 	if (all)
 		gather(all, &snap, &r, word->pid);
+	if (r.file.data) {
+		if (!put_file(&r.file, q->view, to, out, &err))
+			goto failed;
+		if (!r.file.path) {
+			add_notes(&r, messages);
+			return r.partial ? EXIT_PARTIAL : EXIT_ANSWERED;
+		}
+	}
 	if (!add_report(q, to, &r, out, &err))
 		goto failed;
 	lap(&w, PHASE_RENDER);

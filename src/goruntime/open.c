@@ -75,8 +75,11 @@ static bool find_images(struct go_session *g, struct err *err)
 		    m->inode == 0 || image_of(g, m) != NULL)
 			continue;
 		struct image_file *f = &g->images[g->n_images];
-		*f = (struct image_file){
-			.path = m->path, .dev = m->dev, .inode = m->inode, .version = ""};
+		*f = (struct image_file){.path = m->path,
+					 .dev = m->dev,
+					 .inode = m->inode,
+					 .version = "",
+					 .build_id = ""};
 		CLEANUP(cleanup_fd) int fd = g->t->ops->open_file(g->t, m, &why);
 		struct elf_image e;
 		if (fd < 0 || !elf_open(fd, g->mem, &e, &why)) {
@@ -84,6 +87,7 @@ static bool find_images(struct go_session *g, struct err *err)
 				no_exe = why;
 			continue;
 		}
+		f->build_id = arena_strdup(g->mem, e.build_id);
 		struct go_buildinfo info = {0};
 		if (e.machine != EM_X86_64 || !e.little64) {
 			elf_close(&e);

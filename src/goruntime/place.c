@@ -10,17 +10,17 @@ static size_t read_target(void *ctx, taddr at, void *dst, size_t n)
 	return target_read(ctx, at, dst, n);
 }
 
-static bool open_pcln(struct go_session *g)
+struct pcln *go_pcln(struct go_session *g)
 {
 	const struct layout *l = &g->layout;
 	uint8_t d[1024];
 	uint32_t size = l->moduledata_size.width;
 	if (g->pcln_tried)
-		return g->pcln != NULL;
+		return g->pcln;
 	g->pcln_tried = true;
 	if (g->sym.firstmoduledata == 0 || size > sizeof d ||
 	    target_read(g->t, g->sym.firstmoduledata, d, size) != size)
-		return false;
+		return NULL;
 	struct pcln_module m = {.pcheader = get(d, l->moduledata_pcHeader),
 				.text = get(d, l->moduledata_text),
 				.etext = get(d, l->moduledata_etext),
@@ -45,7 +45,8 @@ static bool open_pcln(struct go_session *g)
 		*v[i].at = s.ptr;
 		*v[i].len = s.len;
 	}
-	return pcln_open(&m, read_target, g->t, g->mem, &g->pcln, NULL);
+	(void)pcln_open(&m, read_target, g->t, g->mem, &g->pcln, NULL);
+	return g->pcln;
 }
 
 struct place go_place(const struct snapshot *s, taddr pc)
@@ -53,12 +54,35 @@ struct place go_place(const struct snapshot *s, taddr pc)
 	struct go_session *g = s->place_ctx;
 	struct place p = {.pc = pc, .func = "", .file = ""};
 	struct pcln_frame f;
-	if (pc != 0 && open_pcln(g) && pcln_frames(g->pcln, pc, &f, 1) > 0) {
+	if (pc != 0 && go_pcln(g) != NULL && pcln_frames(g->pcln, pc, &f, 1) > 0) {
 		p.func = f.func;
 		p.file = f.file;
 		p.line = f.line;
 	}
 	return p;
+}
+
+uint32_t go_frames(const struct snapshot *s, taddr pc, struct code_frame *ret, uint32_t max)
+{
+	struct go_session *g = s->place_ctx;
+	struct pcln_frame f[PCLN_FRAMES];
+	/* abi.FuncIDWrapper */
+	uint8_t wrapper = g->release.minor < 22 ? 21 : g->release.minor < 25 ? 22 : 23;
+	uint32_t n = go_pcln(g) != NULL ? pcln_frames(g->pcln, pc, f, MIN(max, PCLN_FRAMES)) : 0;
+	for (uint32_t i = 0; i < n; i++)
+		ret[i] = (struct code_frame){
+			.pc = f[i].pc,
+			.entry = f[i].entry,
+			/* Frame.Function has been shortened since 1.21 */
+			.func = g->release.minor < 21 ? f[i].symbol : f[i].func,
+			.symbol = f[i].symbol,
+			.file = f[i].file,
+			.line = f[i].line,
+			.start_line = f[i].start_line,
+			.inlined = f[i].inlined,
+			.wrapper = f[i].func_id == wrapper,
+		};
+	return n;
 }
 
 bool go_system_func(const char *name)

@@ -52,6 +52,26 @@ static void take_images(struct reading *r)
 		.path = g->main->path, .version = g->release.text, .base = g->main->bias};
 }
 
+/** Mappings of code, in the selection of runtime/pprof (proto.go, parseProcSelfMaps). */
+static void take_exec_maps(struct reading *r)
+{
+	struct snapshot *s = r->s;
+	const struct go_session *g = r->g;
+	s->exec_maps = ARENA_ARRAY(r->mem, struct exec_map, s->os->n_maps);
+	for (uint32_t i = 0; i < s->os->n_maps; i++) {
+		const struct mapping *m = &s->os->maps[i];
+		struct exec_map e = {m->start, m->end, m->offset, m->path, ""};
+		if (!(m->flags & MAP_EXEC) || (m->inode == 0 && *m->path == 0))
+			continue;
+		for (uint32_t k = 0; k < g->n_images; k++) {
+			if (m->inode != 0 && g->images[k].dev == m->dev &&
+			    g->images[k].inode == m->inode)
+				e.build_id = g->images[k].build_id;
+		}
+		s->exec_maps[s->n_exec_maps++] = e;
+	}
+}
+
 static void system_goroutines(struct reading *r)
 {
 	struct snapshot *s = r->s;
@@ -116,6 +136,8 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 		return false;
 	if (needs & NEED_PROFILE && !read_profile(r, err))
 		return false;
+	if (needs & NEED_CONTENTION)
+		read_contentions(r);
 	if (needs & NEED_PROFILE && needs & NEED_SPANS)
 		read_pools(r);
 	if (needs & NEED_SMALL_VIEWS)
@@ -192,6 +214,7 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 		.disablethp = -1,
 		.pool_bytes = UINT64_MAX,
 		.place = go_place,
+		.frames = go_frames,
 		.place_ctx = g,
 	};
 	arena_init(&ret->mem, 0);
@@ -224,6 +247,7 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 		ret->regions = r.regions->v.v;
 		ret->n_regions = r.regions->v.n;
 		take_images(&r);
+		take_exec_maps(&r);
 		if (needs & NEED_NATIVE)
 			read_native(&r);
 		if (needs & NEED_STACKS)

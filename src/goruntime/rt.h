@@ -18,8 +18,9 @@ struct image_file {
 	taddr bias;
 	bool main; /* the Go program (or the Go library) that is explained */
 	bool go;
-	bool own_runtime;    /* has runtime.mheap_ of its own: a plugin has not */
-	const char *version; /* Go version of a Go image, "" */
+	bool own_runtime;     /* has runtime.mheap_ of its own: a plugin has not */
+	const char *version;  /* Go version of a Go image, "" */
+	const char *build_id; /* GNU's, "" */
 	struct image_range *ranges;
 	uint32_t n_ranges;
 };
@@ -189,6 +190,8 @@ bool adopt_span(struct reading *r, taddr page);
 bool read_pages(struct reading *r, struct err *err);
 bool read_stacks(struct reading *r, struct err *err);
 bool read_profile(struct reading *r, struct err *err);
+/** The block and the mutex profile; after read_profile. */
+void read_contentions(struct reading *r);
 bool read_regions(struct reading *r, struct err *err);
 /** Bytes parked in sync.Pool; needs the spans. */
 void read_pools(struct reading *r);

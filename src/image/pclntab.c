@@ -14,7 +14,10 @@
 #define MAGIC_120 0xfffffff1U /* 1.20 and later */
 
 #define PCDATA_INL_TREE_INDEX 2
+#define PCDATA_ARG_LIVE_INDEX 3
 #define FUNCDATA_INL_TREE     3
+#define FUNCDATA_ARG_INFO     5
+#define FUNCDATA_ARG_LIVE     6
 
 #define BLOCK	    4096U
 #define BLOCKS	    1024U /* 4 MiB at most; a power of two */
@@ -45,6 +48,7 @@ struct kept_frame {
 	int32_t line, start_line;
 	taddr pc;
 	uint8_t func_id;
+	bool shortened; /* its symbol is the text after `func` */
 };
 
 struct answer {
@@ -62,7 +66,8 @@ struct pcln {
 	unsigned char direct[DIRECT];
 	char *scratch; /* MAX_NAME and a NUL */
 	struct numbers func_at, file_at, answer_at;
-	VEC(const char *) texts; /* 0 is "?" */
+	/* 0 is "?"; a name whose type arguments are shortened is followed by itself in full */
+	VEC(const char *) texts;
 	bytes text_bytes;
 	VEC(struct kept_frame) frames;
 	VEC(struct answer) answers;
@@ -71,11 +76,13 @@ struct pcln {
 /* A function's fixed part. */
 struct func {
 	taddr entry;
-	uint32_t name, pcfile, pcln, cu;
+	uint32_t name, pcsp, pcfile, pcln, cu;
 	uint32_t inl_index; /* pc-value table of inline tree indices, 0 for none */
 	taddr inl_tree;	    /* 0 for none */
 	int32_t start_line;
-	uint8_t func_id;
+	uint8_t func_id, flag;
+	uint32_t npcdata, nfuncdata;
+	uint64_t pcdata; /* offset in pclntable of the arrays behind the header */
 };
 
 /* -- bytes ----------------------------------------------------------------------------------- */
@@ -259,19 +266,23 @@ static uint32_t text_index(struct pcln *p, struct numbers *known, taddr table, u
 	}
 	p->scratch[n] = '\0';
 	if (n > 0) {
+		bool generic = is_name && memchr(p->scratch, '[', n) != NULL;
 		index = p->texts.n;
 		*VEC_PUSH(p->a, &p->texts) =
-			is_name ? name_shortened(p->a, p->scratch, p->m.one_bracket)
+			generic ? name_shortened(p->a, p->scratch, p->m.one_bracket)
 				: arena_strndup(p->a, p->scratch, n);
-		p->text_bytes += n;
+		if (generic)
+			*VEC_PUSH(p->a, &p->texts) = arena_strndup(p->a, p->scratch, n);
+		p->text_bytes += generic ? 2 * n : n;
 	}
 	numbers_put(p->a, known, off, index);
 	return index;
 }
 
-static uint32_t func_text(struct pcln *p, uint32_t off)
+static void func_text(struct pcln *p, uint32_t off, struct kept_frame *frame)
 {
-	return text_index(p, &p->func_at, p->m.funcnametab, p->m.funcnametab_len, off, true);
+	frame->func = text_index(p, &p->func_at, p->m.funcnametab, p->m.funcnametab_len, off, true);
+	frame->shortened = strchr(p->texts.v[frame->func], '[') != NULL;
 }
 
 /* -- pc-value tables ------------------------------------------------------------------------- */
@@ -381,13 +392,18 @@ static bool func_find(struct pcln *p, taddr pc, struct func *ret)
 		return false;
 	f.entry = p->m.text + entry;
 	f.name = u32(b + 4);
+	f.pcsp = u32(b + 16);
 	f.pcfile = u32(b + 20);
 	f.pcln = u32(b + 24);
 	npcdata = u32(b + 28);
 	f.cu = u32(b + 32);
 	f.start_line = p->old ? 0 : (int32_t)u32(b + 36);
 	f.func_id = b[p->old ? 36 : 40];
+	f.flag = b[p->old ? 37 : 41];
 	nfuncdata = b[size - 1];
+	f.npcdata = npcdata;
+	f.nfuncdata = nfuncdata;
+	f.pcdata = (uint64_t)header + size;
 	if (npcdata > PCDATA_INL_TREE_INDEX && nfuncdata > FUNCDATA_INL_TREE) {
 		uint64_t pcdata = (uint64_t)header + size;
 		unsigned char index[4], tree[4];
@@ -415,7 +431,7 @@ static bool inlined_at(struct pcln *p, const struct func *f, int32_t index,
 
 	if (index >= MAX_INLINED || !copy_at(p, f->inl_tree + (uint64_t)index * size, b, size))
 		return false;
-	frame->func = func_text(p, u32(b + (p->old ? 12 : 4)));
+	func_text(p, u32(b + (p->old ? 12 : 4)), frame);
 	frame->start_line = p->old ? 0 : (int32_t)u32(b + 12);
 	frame->func_id = b[p->old ? 2 : 0];
 	*parent_pc = u32(b + (p->old ? 16 : 8));
@@ -456,10 +472,8 @@ static uint32_t frames_decode(struct pcln *p, taddr pc, const struct func *f, st
 		to[n++] = frame;
 		at = f->entry + parent_pc;
 	}
-	to[n] = (struct kept_frame){.func = func_text(p, f->name),
-				    .start_line = f->start_line,
-				    .pc = at,
-				    .func_id = f->func_id};
+	to[n] = (struct kept_frame){.start_line = f->start_line, .pc = at, .func_id = f->func_id};
+	func_text(p, f->name, &to[n]);
 	line_find(p, f, &to[n]);
 	return n + 1;
 }
@@ -496,6 +510,7 @@ static struct pcln_frame frame_shown(const struct pcln *p, const struct kept_fra
 				     bool inlined)
 {
 	return (struct pcln_frame){.func = p->texts.v[k->func],
+				   .symbol = p->texts.v[k->func + k->shortened],
 				   .file = p->texts.v[k->file],
 				   .line = k->line,
 				   .start_line = k->start_line,
@@ -528,6 +543,51 @@ bool pcln_func(struct pcln *p, taddr pc, struct pcln_frame *ret)
 		return false;
 	*ret = frame_shown(p, &k[n - 1], entry, false);
 	return true;
+}
+
+/* -- unwinding ------------------------------------------------------------------------------- */
+
+static uint32_t pcdata_at(struct pcln *p, const struct func *f, uint64_t i)
+{
+	unsigned char b[4];
+
+	return i < f->npcdata && table_at(p, p->m.pclntable, p->m.pclntable_len, f->pcdata + 4 * i,
+					  b, sizeof(b))
+		       ? u32(b)
+		       : 0;
+}
+
+static taddr funcdata_at(struct pcln *p, const struct func *f, uint64_t i)
+{
+	unsigned char b[4];
+
+	return i < f->nfuncdata &&
+			       table_at(p, p->m.pclntable, p->m.pclntable_len,
+					f->pcdata + 4 * (f->npcdata + i), b, sizeof(b)) &&
+			       u32(b) != UINT32_MAX
+		       ? p->m.gofunc + u32(b)
+		       : 0;
+}
+
+bool pcln_unwind(struct pcln *p, taddr pc, taddr at, struct pcln_unwind *ret)
+{
+	struct func f;
+
+	if (!func_find(p, pc, &f))
+		return false;
+	*ret = (struct pcln_unwind){.entry = f.entry,
+				    .has_sp = f.pcsp != 0,
+				    .flag = f.flag,
+				    .arg_info = funcdata_at(p, &f, FUNCDATA_ARG_INFO),
+				    .arg_live_info = funcdata_at(p, &f, FUNCDATA_ARG_LIVE)};
+	ret->sp_delta = value_at(p, f.pcsp, f.entry, pc);
+	ret->arg_live_index = value_at(p, pcdata_at(p, &f, PCDATA_ARG_LIVE_INDEX), f.entry, at);
+	return true;
+}
+
+bool pcln_copy(struct pcln *p, taddr at, void *dst, size_t n)
+{
+	return copy_at(p, at, dst, n);
 }
 
 bool pcln_open(const struct pcln_module *m, pcln_read read, void *ctx, struct arena *a,

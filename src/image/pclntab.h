@@ -24,6 +24,7 @@ struct pcln;
 /** Texts hold unsafe bytes: they are the target's. */
 struct pcln_frame {
 	const char *func;   /* as runtime.Frame.Function has it: "main.f[...]" */
+	const char *symbol; /* as the linker has it, type arguments in full */
 	const char *file;   /* "?" when it is not known */
 	int32_t line;	    /* 0 when it is not known */
 	int32_t start_line; /* of the function; 0 when it is not known (1.18, 1.19) */
@@ -51,5 +52,24 @@ bool pcln_func(struct pcln *p, taddr pc, struct pcln_frame *ret);
  * frames in the middle, or the outer ones, are left out.
  */
 uint32_t pcln_frames(struct pcln *p, taddr pc, struct pcln_frame *ret, uint32_t max);
+
+/** What unwinding needs of the physical function at a pc, and where its arguments are described. */
+struct pcln_unwind {
+	taddr entry;
+	int32_t sp_delta;	       /* bytes from the stack pointer to the return address */
+	bool has_sp;		       /* false: no table of stack depths, as in foreign code */
+	uint8_t flag;		       /* abi.FuncFlag: PCLN_TOP_FRAME … */
+	taddr arg_info, arg_live_info; /* FUNCDATA_ArgInfo, FUNCDATA_ArgLiveInfo; 0: none */
+	int32_t arg_live_index;	       /* PCDATA_ArgLiveIndex at the pc; -1: none */
+};
+enum { PCLN_TOP_FRAME = 1, PCLN_SP_WRITE = 2 };
+
+/**
+ * False when no Go function holds the pc. `at` is the pc to look arguments up at: the byte before a
+ * return address.
+ */
+bool pcln_unwind(struct pcln *p, taddr pc, taddr at, struct pcln_unwind *ret);
+/** Bytes of the module's read-only data, as FUNCDATA points to. */
+bool pcln_copy(struct pcln *p, taddr at, void *dst, size_t n);
 
 #endif

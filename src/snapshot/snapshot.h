@@ -193,6 +193,25 @@ struct place {
 	int32_t line;
 };
 
+/** One frame at a pc, as the runtime symbolizes it; strings live as long as the session. */
+struct code_frame {
+	taddr pc;	    /* what the line is of: the pc asked for, in outer frames the call */
+	taddr entry;	    /* of the physical function */
+	const char *func;   /* as runtime.Frame.Function: "main.f[...]"; unsafe bytes inside */
+	const char *symbol; /* with the type arguments in full */
+	const char *file;   /* "?" unknown */
+	int32_t line, start_line; /* 0 unknown */
+	bool inlined;		  /* into the frame that follows */
+	bool wrapper; /* made by the compiler: left out where it only passes a call on */
+};
+
+/** A mapping of code, as runtime/pprof lists them. */
+struct exec_map {
+	taddr start, end;
+	uint64_t offset;
+	const char *path, *build_id; /* build_id: GNU's, in hex; "" none */
+};
+
 /** The runtime's counters, plain sums, and what the Ps have not flushed yet. Times in ns. */
 struct counters {
 	/* heapStatsDelta summed over its three generations */
@@ -249,11 +268,24 @@ struct counters {
 /** One record of the memory profile. Counts as published: what runtime.MemProfile would answer now.
  */
 struct mem_bucket {
+	taddr addr;
 	uint64_t allocs, frees, alloc_bytes, free_bytes;
 	uint64_t now_allocs, now_frees; /* with all cycles in flight: exact number of sampled
 					   objects at this moment */
 	uint64_t size;			/* of each object */
 	uint32_t stk, nstk;		/* pcs in profile.pcs */
+};
+
+/** One record of the block or the mutex profile, as the runtime holds it. */
+struct contention_record {
+	double count;
+	int64_t cycles; /* of the processor's counter */
+	uint32_t stk, nstk;
+};
+struct contention {
+	struct contention_record *v; /* in the order of the runtime's list */
+	uint32_t n;
+	taddr *pcs;
 };
 
 struct profile {
@@ -267,7 +299,12 @@ struct profile {
 	int64_t inuse_space, inuse_objects; /* unsampled and summed as pprof does */
 	double error;	    /* relative standard error of inuse_space; NaN without samples */
 	bytes bucket_bytes; /* memory that the buckets themselves take */
-	uint64_t site_count;
+	uint32_t
+		stack_depth; /* pcs that a stack is cut at: 32, since 1.23 GODEBUG profstackdepth */
+	/* NEED_CONTENTION */
+	struct contention block, mutex;
+	int64_t block_rate, mutex_fraction; /* 0: off */
+	int64_t ticks_per_second;	    /* of the counter; 0: not known, as in a core */
 };
 
 /** What the C allocator of the process is known to be. */
@@ -357,6 +394,7 @@ enum need {
 	NEED_MEMORY = 127,	/* every line of the ledger */
 	NEED_SMALL_VIEWS = 128, /* with NEED_SPANS and NEED_STACKS */
 	NEED_LEDGER = 255,
+	NEED_CONTENTION = 256, /* with NEED_PROFILE: block and mutex records */
 };
 
 struct snapshot {
@@ -380,6 +418,8 @@ struct snapshot {
 	struct native native;
 	struct image_range *images; /* ascending, not overlapping */
 	uint32_t n_images;
+	struct exec_map *exec_maps; /* ascending */
+	uint32_t n_exec_maps;
 	struct go_module module; /* the main one */
 	struct go_module *others;
 	uint32_t n_others;
@@ -391,6 +431,9 @@ struct snapshot {
 	/** Function, file and line of a pc of the Go program; owned by the session that built the
 	 * snapshot. */
 	struct place (*place)(const struct snapshot *s, taddr pc);
+	/** All frames at a pc, innermost first; how many, 0: no Go function. */
+	uint32_t (*frames)(const struct snapshot *s, taddr pc, struct code_frame *ret,
+			   uint32_t max);
 	void *place_ctx;
 };
 

@@ -1,11 +1,13 @@
 /*
  * What is the same for every kind of target: exact reads, numbers, strings and batches on top of
- * the one operation that may come back short. Holds no state and makes no system call.
+ * the one operation that may come back short. Holds no state and makes no system call on it.
  */
 #include "target/target.h"
 
 #include <assert.h>
 #include <string.h>
+#include <time.h>
+#include <x86intrin.h>
 
 void target_thaw(struct target *t)
 {
@@ -123,4 +125,16 @@ bool target_rss(struct target *t, bytes *ret, struct err *err)
 	if (!t->ops->rss)
 		return err_set(err, ERR_USAGE, "not a running process: its memory does not change");
 	return t->ops->rss(t, ret, err);
+}
+
+bool target_ticks(const struct target *t, int64_t *ret_ticks, int64_t *ret_ns)
+{
+	struct timespec now;
+
+	/* one counter and one clock for all processes of a machine */
+	if (t->kind != TARGET_PROCESS || clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+		return false;
+	*ret_ticks = (int64_t)__rdtsc();
+	*ret_ns = now.tv_sec * 1000000000LL + now.tv_nsec;
+	return true;
 }

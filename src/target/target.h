@@ -104,6 +104,11 @@ size_t target_read(struct target *t, taddr at, void *dst, size_t n);
 bool mem_read(struct target *t, taddr at, void *dst, size_t n, struct err *err);
 /** Little-endian unsigned of 1, 2, 4 or 8 bytes. */
 bool mem_uint(struct target *t, taddr at, unsigned width, uint64_t *ret, struct err *err);
+/**
+ * The processor's counter and CLOCK_MONOTONIC in ns, both as the target's cputicks and nanotime
+ * would read them now. False where there is no running target.
+ */
+bool target_ticks(const struct target *t, int64_t *ret_ticks, int64_t *ret_ns);
 /** For mem_string: the string ends at its first NUL. */
 #define MEM_NUL ((size_t)-1)
 /**

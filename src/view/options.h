@@ -23,6 +23,7 @@ struct option_info {
 extern const struct option_info OPTIONS[N_OPTIONS];
 
 enum option_by { BY_SITE_STATE, BY_STATE, BY_SITE, BY_START };
+enum option_as { AS_PUBLISHED, AS_NOW };
 enum option_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 #define OPTION_LIST_MAX 16

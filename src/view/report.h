@@ -74,12 +74,21 @@ struct block {
 	struct table *table;
 };
 
+/** Bytes that an answer is, or comes with. data NULL: none. */
+struct report_file {
+	const char *path; /* NULL: standard output, in place of the report */
+	const char *data;
+	size_t n;
+	bool text; /* for people: made safe on a terminal */
+};
+
 struct report {
 	struct arena *mem;
 	struct value json; /* an object; the first member is "schema" */
 	VEC(struct block) blocks;
 	struct table *main; /* what --csv writes; NULL: none */
-	bool partial;	    /* something that was asked for is missing: exit code 3 */
+	struct report_file file;
+	bool partial; /* something that was asked for is missing: exit code 3 */
 };
 
 /** An empty report with its schema name set. */

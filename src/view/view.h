@@ -59,6 +59,10 @@ extern const struct view VIEWS[N_VIEWS];
 const struct view *view_find(const char *name);
 /** Whether the option goes with the view. */
 bool view_takes(const struct view *v, enum option_id id);
+/** What has to be read for a view with these options: v->needs, and more where an option says so.
+ */
+uint32_t view_needs(const struct view *v, const struct options *o);
+uint32_t view_profile_needs(const struct options *o);
 /** Fails with ERR_USAGE when an option is set that the view does not take. */
 bool view_check(const struct view *v, const struct options *o, struct err *err);
 
@@ -72,6 +76,8 @@ bool view_goroutines_run(const struct subject *in, const struct options *o, stru
 			 struct report *ret, struct err *err);
 bool view_maps_run(const struct subject *in, const struct options *o, struct arena *a,
 		   struct report *ret, struct err *err);
+bool view_profile_run(const struct subject *in, const struct options *o, struct arena *a,
+		      struct report *ret, struct err *err);
 bool view_processes_run(const struct subject *in, const struct options *o, struct arena *a,
 			struct report *ret, struct err *err);
 

@@ -36,6 +36,11 @@ bool view_takes(const struct view *v, enum option_id id)
 	return false;
 }
 
+uint32_t view_needs(const struct view *v, const struct options *o)
+{
+	return v->run == view_profile_run ? v->needs | view_profile_needs(o) : v->needs;
+}
+
 bool view_check(const struct view *v, const struct options *o, struct err *err)
 {
 	for (unsigned i = 0; i < N_OPTIONS; i++)

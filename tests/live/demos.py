@@ -61,6 +61,7 @@ DEMOS = {
     "pagecache": Row("container-metric", False, "the cgroup's page cache; RSS stays small"),
     "mixed": Row("fragmentation", True, "anchors.md section 5 at a quarter; builds without cgo too"),
     "churn": Row("", False, "load: allocates on all cores for -max-seconds; no cause"),
+    "profiles": Row("", False, "something in every profile of runtime/pprof; no cause"),
     "tour": Row("fragmentation", False, "the README's first example: five causes of different size"),
 }
 

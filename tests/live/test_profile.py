@@ -1,0 +1,212 @@
+"""`whyrss profile` against what the same program writes of itself through runtime/pprof, on each release."""
+import json
+import os
+import re
+import subprocess
+
+import pytest
+from conftest import LAST, WHYRSS, whyrss
+from demos import Demo, build
+from pprofpb import parse, stack_key, totals
+
+CASES = [pytest.param(go, marks=() if go in ("go1.21.13", "local", "go1.27.4") else pytest.mark.full) for go in LAST]
+
+
+def take(pid, path, *args):
+    """The profile as a file, parsed; text for --debug."""
+    whyrss("profile", pid, "-o", path, *args)
+    with open(path, "rb") as f:
+        data = f.read()
+    return data.decode() if "--debug" in args else parse(data)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def rows(p, every=False):
+    """All that a profile says, in its order. Samples without numbers are buckets that the writing of it has made."""
+    return [(stack_key(s), s["values"], s["labels"]) for s in p["samples"] if every or any(s["values"])]
+
+
+def heads(p):
+    keep = ("types", "default_type", "period", "period_type", "comments", "drop", "keep", "doc_url", "duration_nanos", "mappings")
+    return {k: p[k] for k in keep}
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory):
+    """release → a quiet program of that release, what we take of it, and after that what it says itself."""
+    known = {}
+
+    def get(go):
+        if go not in known:
+            folder = tmp_path_factory.mktemp(go)
+            with Demo(build("profiles", go)) as d:
+                ours = {}
+                for kind in KINDS:
+                    for debug in (0, 1, 2):
+                        args = ("--debug", str(debug)) if debug else ()
+                        ours[kind, debug] = take(d.pid, folder / f"{kind}.{debug}.ours", "--kind", kind, *args)
+                d.cmd("profiles", folder)
+            theirs = {(kind, debug): read(folder / f"{kind}.{debug}").decode() if debug else parse(read(folder / f"{kind}.0"))
+                      for kind in KINDS for debug in (0, 1, 2)}
+            known[go] = ours, theirs, folder
+        return known[go]
+
+    return get
+
+
+KINDS = ["heap", "allocs", "block", "mutex"]
+
+
+@pytest.mark.parametrize("go", CASES)
+@pytest.mark.parametrize("kind", ["heap", "allocs"])
+def test_heap_proto(inside, go, kind):
+    ours, theirs, _ = inside(go)
+    got, want = ours[kind, 0], theirs[kind, 0]
+    assert heads(got) == heads(want)
+    assert rows(got) == rows(want)
+    assert len(rows(got)) >= 40 and totals(got)["inuse_space"] > 10 << 20
+    names = {line[0] for s in got["samples"] for x in s["stack"] for line in x["lines"]}
+    assert "main.(*store[go.shape.int,go.shape.[3]string]).put" in names
+    assert any(len(x["lines"]) > 1 for s in got["samples"] for x in s["stack"])
+    assert any(m["has"][0] for m in got["mappings"])
+
+
+def records(text):
+    """The stacks of a heap text: numbers and pcs → lines; without those that hold nothing."""
+    out = {}
+    for part in re.split(r"\n\n(?=\d)|\n(?=\d+: )", text.split("\n# runtime.MemStats")[0]):
+        m = re.match(r"(\d+: \d+ \[\d+: \d+\]) @(.*)\n((?:.|\n)*)", part)
+        if m and m[1] != "0: 0 [0: 0]":
+            out[m[1], m[2]] = m[3].rstrip("\n")
+    return out
+
+
+@pytest.mark.parametrize("go", CASES)
+def test_heap_text(inside, go):
+    ours, theirs, _ = inside(go)
+    for kind in ("heap", "allocs"):
+        got, want = ours[kind, 1], theirs[kind, 1]
+        assert got.splitlines()[0] == want.splitlines()[0]
+        a, b = records(got), records(want)
+        assert a == b and len(a) >= 40
+        # In the runtime's order: by bytes in use, equal ones aside.
+        order = [int(k[0].split(":")[1].split()[0]) for k in a]
+        assert order == sorted(order, reverse=order[0] > order[-1])
+        assert (order[0] > order[-1]) == (re.search(r"^\d+: (\d+)", want, re.M)[1] != "0")
+        # The block at the end: the same rows, the same form of values, and what a GC made is equal.
+        one, two = ([line.split(" = ") for line in text.split("# runtime.MemStats\n")[1].splitlines()] for text in (got, want))
+        assert [r[0] for r in one] == [r[0] for r in two]
+        same = {"# Lookups", "# NextGC", "# LastGC", "# PauseNs", "# PauseEnd", "# NumGC", "# NumForcedGC", "# GCCPUFraction", "# DebugGC"}
+        assert [r for r in one if r[0] in same] == [r for r in two if r[0] in same]
+        assert [re.sub(r"\d+", "N", r[1]) for r in one] == [re.sub(r"\d+", "N", r[1]) for r in two]
+
+
+def frequency(text):
+    return int(re.search(r"^cycles/second=(\d+)$", text, re.M)[1])
+
+
+@pytest.mark.parametrize("go", CASES)
+@pytest.mark.parametrize("kind", ["block", "mutex"])
+def test_contention(inside, go, kind):
+    ours, theirs, _ = inside(go)
+    got, want = ours[kind, 0], theirs[kind, 0]
+    assert heads(got) == heads(want)
+
+    def user(p):
+        """Locks of the runtime itself are contended at any time, also by whoever writes a profile."""
+        return [r for r in rows(p, every=True) if r[0] and not r[0][0][2][0][0].startswith("runtime.")]
+
+    a, b = user(got), user(want)
+    assert [r[0] for r in a] == [r[0] for r in b] and len(a) >= 2
+    for (_, (n, ns), _), (_, (m, ms), _) in zip(a, b):
+        # The rate of the counter is measured anew by each reader until the program has needed it.
+        assert n == m and abs(ns - ms) <= 1 + ms * 2e-3
+    one, two = ours[kind, 1], theirs[kind, 1]
+    assert abs(frequency(one) / frequency(two) - 1) < 2e-3
+
+    def stacks(text):
+        return [s for s in text.split("\n\n") if "sync." in s]
+
+    first = re.compile(r"^(---.*\n(sampling.*\n)?)?cycles.*\n(sampling.*\n)?")
+    assert [first.sub("", s) for s in stacks(one)] == [first.sub("", s) for s in stacks(two)]
+    assert one.splitlines()[0] == two.splitlines()[0] == ("--- contention:" if kind == "block" else "--- mutex:")
+
+
+def test_go_tool_pprof_reads_it(inside):
+    _, _, folder = inside("local")
+    for kind, index in (("heap", "inuse_space"), ("allocs", "alloc_space"), ("block", "delay")):
+        def top(name):
+            r = subprocess.run(["go", "tool", "pprof", "-top", "-lines", f"-sample_index={index}", str(folder / name)],
+                               capture_output=True, text=True, check=True)
+            return [line for line in r.stdout.splitlines() if not line.startswith(("Time:", "File:", "Build ID:"))]
+        ours, theirs = top(f"{kind}.0.ours"), top(f"{kind}.0")
+        assert len(ours) > 5 and (kind == "block" or ours == theirs)
+
+
+def test_now_counts_what_is_allocated():
+    with Demo(build("stale")) as d:
+        published, now = (json.loads(whyrss("profile", d.pid, "-o", "/dev/null", "--as", w, "--json")[1]) for w in ("published", "now"))
+        said = {p["as"]: {t["type"]: t["total"] for t in p["types"]} for p in (published, now)}
+        assert said["published"]["inuse_space"] < 40 << 20      # nothing of it is published: GC is off
+        assert abs(said["now"]["inuse_space"] / (150 << 20) - 1) < 0.25
+        d.cmd("gc2")
+        later = json.loads(whyrss("profile", d.pid, "-o", "/dev/null", "--as", "published", "--json")[1])
+        assert abs({t["type"]: t["total"] for t in later["types"]}["inuse_space"] / said["now"]["inuse_space"] - 1) < 0.1
+
+
+def test_errors_are_labels(tmp_path):
+    with Demo(build("profiles")) as d:
+        plain, errors = take(d.pid, tmp_path / "a"), take(d.pid, tmp_path / "b", "--errors")
+    assert [r[:2] for r in rows(plain)] == [r[:2] for r in rows(errors)]
+    for s in errors["samples"]:
+        of = {k: n for k, _, n, _ in s["labels"]}
+        n, space = s["values"][2:]
+        assert (of["inuse_space_error"] > 0) == (n > 0 and space / n < 400_000)
+        assert of["inuse_space_error"] <= space or n <= 1
+
+
+def test_under_load_no_bucket_is_torn(tmp_path):
+    """A program that allocates and collects as fast as it can: totals only grow, in use is never more than allocated."""
+    with Demo(build("churn"), ["-max-seconds", "40", "-cores", "1"], nice=5) as d:
+        last = {}
+        for i in range(40):
+            kind = ("published", "now")[i % 2]
+            p = take(d.pid, tmp_path / "p", "--as", kind)
+            size = {}
+            for s in p["samples"]:
+                allocs, space, inuse, inuse_space = s["values"]
+                assert 0 <= inuse <= allocs and 0 <= inuse_space <= space, s["values"]
+                unit = dict((k, n) for k, _, n, _ in s["labels"]).get("bytes")
+                key = stack_key(s), unit
+                size[key] = size.get(key, 0) + space
+            total = totals(p)
+            if kind in last:
+                was_total, was = last[kind]
+                assert total["alloc_space"] >= was_total["alloc_space"] and total["alloc_objects"] >= was_total["alloc_objects"]
+                for key, v in was.items():
+                    assert size.get(key, 0) >= v or key[1] is None, (key, v, size.get(key))
+            last[kind] = total, size
+
+
+@pytest.mark.parametrize("args,code,words", [
+    (["--kind", "nonsense"], 2, "--kind nonsense"),
+    (["--kind", "block", "--as", "now"], 2, "of heap and allocs only"),
+    (["--kind", "block", "--errors"], 2, "of heap and allocs only"),
+    (["--json"], 2, "-o FILE"),
+    (["-o", "/nonexistent/x"], 1, "/nonexistent/x"),
+])
+def test_refusals(args, code, words):
+    with Demo(build("nothing")) as d:
+        got, out, err = whyrss("profile", d.pid, *args, check=False)
+    assert got == code and words in err and len(err.splitlines()) == 1 and not out
+
+
+def test_without_a_profile():
+    with Demo(build("profileoff")) as d:
+        r = subprocess.run([WHYRSS, "profile", str(d.pid)], capture_output=True)
+        assert r.returncode == 0 and b"heap profiling is off" in r.stderr
+        assert totals(parse(r.stdout))["alloc_space"] < 100_000   # a few buckets from before main
