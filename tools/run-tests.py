@@ -2,7 +2,7 @@
 """Runs all tests and checks, prints one line a group, and closes on "N passed, N failed".
 
 The short form is what CI runs; --full adds every Go release, every corpus program and the long runs.
-WORDS pick groups: check unit asan live.
+WORDS pick groups: check unit asan fuzz live.
 """
 import os
 import pathlib
@@ -75,6 +75,17 @@ def unit(preset, full):
         count(False, f"unit ({preset})", "no test ran\n" + out)
 
 
+def fuzz(full):
+    """Every target for a short while; their corpora are run by the unit tests, under ASan too."""
+    code, out = run([sys.executable, "tools/fuzz.py", "300" if full else "5"])
+    for line in out.splitlines():
+        m = re.match(r"fuzz (\S+): (ok|FAILED)", line)
+        if m:
+            count(m.group(2) == "ok", f"fuzz {m.group(1)}", out)
+    if code != 0 and "FAILED" not in out:
+        count(False, "fuzz", out)
+
+
 def python_with_pytest():
     """This interpreter, else the distribution's own, which has the package that ./dev installs."""
     for python in (sys.executable, "/usr/bin/python3"):
@@ -107,8 +118,8 @@ def main():
     args = sys.argv[1:]
     full = "--full" in args
     words = [a for a in args if a != "--full"]
-    groups = {"check": checks, "unit": lambda: unit("release", full), "asan": lambda: unit("asan", full),
-              "live": lambda: live(full, [w for w in words if w not in ("check", "unit", "asan", "live")])}
+    groups = {"check": checks, "unit": lambda: unit("release", full), "asan": lambda: unit("asan", full), "fuzz": lambda: fuzz(full),
+              "live": lambda: live(full, [w for w in words if w not in ("check", "unit", "asan", "fuzz", "live")])}
     picked = [g for g in groups if g in words] or (["live"] if words else list(groups))
     for g in picked:
         start = time.time()

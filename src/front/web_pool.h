@@ -75,7 +75,7 @@ void answer_drop(struct answer *a);
 /** A target that is kept open. Touched by one worker at a time. */
 struct held {
 	struct web_name of;
-	char *name; /* what of.file points to */
+	char *name;	       /* what of.file points to */
 	struct source *source; /* NULL: closed */
 	struct snapshot snap;
 	bool have;
