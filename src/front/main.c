@@ -61,6 +61,22 @@ static bool write_all(int fd, const struct str *s)
 	return true;
 }
 
+static void give_up_rights(const struct request *q)
+{
+	unsigned f = q->view->flags, allow = 0;
+
+	if (f & (VIEW_WRITES | VIEW_NET))
+		allow |= SANDBOX_WRITE;
+	if (f & VIEW_NET)
+		allow |= SANDBOX_NET;
+	if (option_set(&q->options, OPT_FREEZE))
+		allow |= SANDBOX_STOP;
+#ifndef __SANITIZE_ADDRESS__ /* its search for leaks at the end stops this process with ptrace */
+	if (f & (VIEW_READS | VIEW_WRITES | VIEW_NET))
+		sandbox_enter(allow);
+#endif
+}
+
 int main(int argc, char **argv)
 {
 	struct str out = {0}, messages = {0};
@@ -73,10 +89,7 @@ int main(int argc, char **argv)
 	keep_standard_files();
 	to = outlet_look();
 	if (request_parse(argc, (const char *const *)argv, &q, &err)) {
-#ifndef __SANITIZE_ADDRESS__ /* its search for leaks at the end stops this process with ptrace */
-		if (q.view->flags & VIEW_READS)
-			sandbox_enter(option_set(&q.options, OPT_FREEZE) ? SANDBOX_STOP : 0);
-#endif
+		give_up_rights(&q);
 		code = request_run(&q, &to, &out, &messages);
 	} else {
 		message_add(&messages, &err);

@@ -33,8 +33,10 @@ enum view_flag {
 	VIEW_TARGET = 1, /* asks about one target */
 	VIEW_HIDDEN = 2, /* not in the help */
 	VIEW_WATCH = 4,	 /* over time: front/ runs it, looks at its words, prints as it goes */
-	VIEW_READS = 8,	 /* only reads and prints: all else is taken away before (front/sandbox.h)
-			  */
+	/* what front/sandbox.h leaves it: none of these takes nothing away */
+	VIEW_READS = 8,	  /* reads and prints */
+	VIEW_WRITES = 16, /* and writes files */
+	VIEW_NET = 32,	  /* and opens sockets, loads code */
 };
 
 enum view_id {
