@@ -391,6 +391,15 @@ void read_contentions(struct reading *r)
 	p->ticks_per_second = ticks_per_second(r);
 }
 
+uint32_t profile_depth(const struct reading *r)
+{
+	struct field f = r->l->debug_profstackdepth;
+	uint64_t depth = 0;
+	if (r->g->sym.debug != 0 && f.width == 4)
+		(void)mem_uint(r->t, r->g->sym.debug + f.off, 4, &depth, NULL);
+	return depth > 0 && depth <= MAX_DEPTH ? (uint32_t)depth : MIN_DEPTH;
+}
+
 bool read_profile(struct reading *r, struct err *err)
 {
 	(void)err;
@@ -404,10 +413,7 @@ bool read_profile(struct reading *r, struct err *err)
 	if (y->mbuckets != 0)
 		(void)mem_uint(r->t, y->mbuckets, 8, &head, NULL);
 	p->enabled = p->rate > 0;
-	uint64_t depth = 0;
-	if (y->debug != 0 && l->debug_profstackdepth.width == 4)
-		(void)mem_uint(r->t, y->debug + l->debug_profstackdepth.off, 4, &depth, NULL);
-	p->stack_depth = depth > 0 && depth <= MAX_DEPTH ? (uint32_t)depth : MIN_DEPTH;
+	p->stack_depth = profile_depth(r);
 	if (l->memRecord_size.width == 0 || l->memRecord_size.width > 256 ||
 	    l->bucket_size.width > 128)
 		return true;

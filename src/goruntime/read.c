@@ -134,6 +134,8 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 	r->s->read.skew = after.numgc - r->head.numgc;
 	if (needs & NEED_STACKS && !read_stacks(r, err))
 		return false;
+	if (needs & NEED_TRACES)
+		read_traces(r, needs & NEED_TRACE_ARGS);
 	if (needs & NEED_PROFILE && !read_profile(r, err))
 		return false;
 	if (needs & NEED_CONTENTION)

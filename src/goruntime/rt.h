@@ -189,7 +189,13 @@ bool read_spans(struct reading *r, struct err *err);
 bool adopt_span(struct reading *r, taddr page);
 bool read_pages(struct reading *r, struct err *err);
 bool read_stacks(struct reading *r, struct err *err);
+/** A goroutine out of its g's bytes; false when it is dead. */
+bool goroutine_decode(const struct reading *r, taddr at, const uint8_t *d, struct goroutine *ret);
+/** Frames and labels of the goroutines; after read_stacks. `args`: their arguments, too. */
+void read_traces(struct reading *r, bool args);
 bool read_profile(struct reading *r, struct err *err);
+/** Pcs that a stack of a profile is cut at. */
+uint32_t profile_depth(const struct reading *r);
 /** The block and the mutex profile; after read_profile. */
 void read_contentions(struct reading *r);
 bool read_regions(struct reading *r, struct err *err);

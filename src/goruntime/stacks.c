@@ -48,15 +48,9 @@ static const char *state_text(const struct reading *r, uint32_t status, uint16_t
 	return status < ARRAY_LEN(names) ? names[status] : "?";
 }
 
-static void take_g(void *ctx, taddr at, const uint8_t *d, bool ok)
+bool goroutine_decode(const struct reading *r, taddr at, const uint8_t *d, struct goroutine *ret)
 {
-	struct gs_reader *w = ctx;
-	struct reading *r = w->r;
 	const struct layout *l = r->l;
-	if (!ok || r->s->n_goroutines == w->cap) {
-		w->torn++;
-		return;
-	}
 	uint32_t status = (uint32_t)get(d, l->g_atomicstatus) & ~G_SCAN_BIT;
 	struct goroutine g = {.addr = at,
 			      .status = status,
@@ -66,14 +60,13 @@ static void take_g(void *ctx, taddr at, const uint8_t *d, bool ok)
 			      .stack_lo = get(d, l->g_stack_lo),
 			      .stack_hi = get(d, l->g_stack_hi),
 			      .waitreason = (uint16_t)get(d, l->g_waitreason),
+			      .label_set = get(d, l->g_labels),
+			      .parent = get(d, l->g_parentGoid),
+			      .locked = get(d, l->g_lockedm) != 0,
 			      .wait_ns = -1};
 	g.gopc -= g.gopc != 0; /* a return address: the call is the byte before it */
 	if (status == G_DEAD || status == G_DEADEXTRA || status == G_IDLE)
-		return; /* its stack, if it kept one, is the rest of a stack span */
-	if (!in_stack_span(r, g.stack_lo, g.stack_hi)) {
-		w->torn++;
-		return;
-	}
+		return false; /* its stack, if it kept one, is the rest of a stack span */
 	if (status == G_SYSCALL) {
 		g.sp = get(d, l->g_syscallsp);
 		g.pc = get(d, l->g_syscallpc);
@@ -81,14 +74,33 @@ static void take_g(void *ctx, taddr at, const uint8_t *d, bool ok)
 		g.sp = get(d, l->g_sched_sp);
 		g.pc = get(d, l->g_sched_pc);
 	}
-	if (g.sp < g.stack_lo || g.sp > g.stack_hi) {
+	if (g.sp < g.stack_lo || g.sp > g.stack_hi)
 		g.sp = g.pc = 0;
-		w->running++;
-	}
 	int64_t since = (int64_t)get(d, l->g_waitsince);
-	if (status == G_WAITING && since > 0 && r->s->counters->nanotime > since)
+	if ((status == G_WAITING || status == G_SYSCALL) && since > 0 &&
+	    r->s->counters->nanotime > since)
 		g.wait_ns = r->s->counters->nanotime - since;
 	g.state = state_text(r, status, g.waitreason);
+	*ret = g;
+	return true;
+}
+
+static void take_g(void *ctx, taddr at, const uint8_t *d, bool ok)
+{
+	struct gs_reader *w = ctx;
+	struct reading *r = w->r;
+	struct goroutine g;
+	if (!ok || r->s->n_goroutines == w->cap) {
+		w->torn++;
+		return;
+	}
+	if (!goroutine_decode(r, at, d, &g))
+		return;
+	if (!in_stack_span(r, g.stack_lo, g.stack_hi)) {
+		w->torn++;
+		return;
+	}
+	w->running += g.sp == 0;
 	uint32_t i = r->s->n_goroutines++;
 	r->s->goroutines[i] = g;
 	add_stack(r, g.stack_lo, g.stack_hi, g.sp != 0 ? g.sp : g.stack_lo, i, STACK_GOROUTINE);
@@ -112,7 +124,7 @@ static bool os_stack(struct reading *r, taddr g)
 	return true;
 }
 
-static void read_threads(struct reading *r, uint32_t cap)
+static void read_threads(struct reading *r, uint32_t cap, uint32_t room)
 {
 	const struct layout *l = r->l;
 	const struct symbols *y = &r->g->sym;
@@ -126,6 +138,10 @@ static void read_threads(struct reading *r, uint32_t cap)
 		os_stack(r, get(d, l->m_g0));
 		os_stack(r, get(d, l->m_gsignal));
 		r->s->counters->ncgocall += get(d, l->m_ncgocall);
+		if (l->m_createstack.width == sizeof *r->s->create_stacks &&
+		    r->s->n_create_stacks < room)
+			memcpy(r->s->create_stacks[r->s->n_create_stacks++],
+			       d + l->m_createstack.off, l->m_createstack.width);
 		at = get(d, l->m_alllink);
 	}
 	if (at != 0)
@@ -149,11 +165,12 @@ bool read_stacks(struct reading *r, struct err *err)
 		return err_in(err, "allgs");
 	s->goroutines = arena_try(r->mem, n, sizeof *s->goroutines, err);
 	s->stacks = arena_try(r->mem, (uint64_t)n + threads, sizeof *s->stacks, err);
-	if (s->goroutines == NULL || s->stacks == NULL)
+	s->create_stacks = arena_try(r->mem, threads, sizeof *s->create_stacks, err);
+	if (s->goroutines == NULL || s->stacks == NULL || s->create_stacks == NULL)
 		return err_in(err, "allgs");
 	struct gs_reader w = {.r = r, .cap = n};
 	gather(r->t, &r->scratch, at, n, r->l->g_size.width, take_g, &w);
-	read_threads(r, n + threads);
+	read_threads(r, n + threads, threads);
 	if (w.running > 0)
 		note_add(s, false,
 			 "%u goroutine%s ran while being read: the whole stack counts as used",

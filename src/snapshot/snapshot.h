@@ -179,11 +179,29 @@ struct goroutine {
 	taddr stack_lo, stack_hi;
 	int64_t wait_ns; /* how long it has been waiting, -1 unknown (set by the GC only: see the
 			    note) */
+	/* NEED_TRACES: frames from the innermost in snapshot.trace, 0: none, as while it runs;
+	 * labels in snapshot.labels */
+	uint32_t trace, n_trace, label, n_labels;
+	taddr label_set; /* of runtime/pprof; 0: none */
+	uint32_t order;	 /* NEED_TRACES: its place in allgs */
+	uint64_t parent; /* goid of the one that started it; 0 unknown (before 1.21) */
+	bool locked;	 /* to its thread */
 	uint32_t status; /* enum g_status */
 	uint16_t waitreason;
 	bool system;	   /* a goroutine of the runtime itself */
 	const char *state; /* "chan receive", "select", "running", … as a traceback words it; shared
 			      strings */
+};
+
+/** A physical frame of a goroutine's stack. */
+struct trace_frame {
+	uint64_t pc : 63;
+	uint64_t exact : 1; /* the pc itself is what is executed; else it is a return address */
+};
+
+/** A label of runtime/pprof: unsafe bytes inside. */
+struct label {
+	const char *key, *value;
 };
 
 /** One function and line as a person reads it. */
@@ -394,7 +412,9 @@ enum need {
 	NEED_MEMORY = 127,	/* every line of the ledger */
 	NEED_SMALL_VIEWS = 128, /* with NEED_SPANS and NEED_STACKS */
 	NEED_LEDGER = 255,
-	NEED_CONTENTION = 256, /* with NEED_PROFILE: block and mutex records */
+	NEED_CONTENTION = 256,	/* with NEED_PROFILE: block and mutex records */
+	NEED_TRACES = 512,	/* with NEED_STACKS: each goroutine's frames and labels */
+	NEED_TRACE_ARGS = 1024, /* and the arguments of each frame */
 };
 
 struct snapshot {
@@ -412,6 +432,12 @@ struct snapshot {
 	uint32_t n_stacks;
 	struct goroutine *goroutines;
 	uint32_t n_goroutines;
+	struct trace_frame *trace;
+	const char **trace_args; /* beside each frame: "0x1, {0x2, 0x3}"; NULL: not asked for */
+	struct label *labels;
+	taddr (*create_stacks)[32]; /* m.createstack of each thread: where it was made; mostly 0 */
+	uint32_t n_create_stacks;
+	bool trace_labels; /* debug.tracebacklabels: tracebacks show labels */
 	struct region *regions;
 	uint32_t n_regions;
 	struct profile profile;

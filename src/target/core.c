@@ -865,7 +865,7 @@ bool core_open(const char *path, const struct core_options *o, struct target **r
 	c->path = arena_strdup(&c->mem, path);
 	c->root = o && o->root ? arena_strdup(&c->mem, o->root) : "";
 	c->exe_option = o && o->exe ? arena_strdup(&c->mem, o->exe) : NULL;
-	c->t = (struct target){.ops = &core_ops, .kind = TARGET_CORE, .impl = c};
+	c->t = (struct target){.ops = &core_ops, .kind = TARGET_CORE, .held = true, .impl = c};
 	if (!unpack(&fd, CORE_UNPACK_MAX, err) || !corefile_open(&c->f, fd, &c->mem, err) ||
 	    !core_parse(&c->f, &c->mem, &c->h, err) || !take_foreign(c, err)) {
 		err_in(err, "%.160s", path);

@@ -838,6 +838,7 @@ static void live_thaw(struct target *t)
 		int64_t ns = freeze_end(l->freeze);
 
 		t->stopped_ns = MAX(ns, 1);
+		t->held = false;
 		l->freeze = NULL;
 	}
 }
@@ -892,6 +893,7 @@ static bool live_facts(struct target *t, struct arena *a, struct err *err)
 		return false;
 	}
 	t->os = os;
+	t->held = l->freeze != NULL;
 	l->hint = 0;
 	forget_files(l);
 	return true;

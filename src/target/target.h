@@ -52,6 +52,7 @@ struct target {
 	enum target_kind kind;
 	struct os_facts *os; /* set by target_facts; owned by the arena given there */
 	struct target_stats stats;
+	bool held;	    /* no thread runs while it is read: --freeze, a core */
 	int64_t stopped_ns; /* how long --freeze held it: set by target_thaw; 0 before, and without
 			       it */
 	void *impl;

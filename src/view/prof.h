@@ -38,6 +38,8 @@ struct prof_kind_info {
 	const char *what;  /* one line for help */
 };
 extern const struct prof_kind_info PROF_KIND[PROF_KINDS];
+/** What a snapshot has to hold for a profile in a form: debug 0, 1 or 2. */
+uint32_t prof_needs(enum prof_kind kind, unsigned debug);
 
 /**
  * The profile as columns in `a`; equal, sample by sample, to what the program's own

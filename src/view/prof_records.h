@@ -20,4 +20,18 @@ int64_t contention_count(const struct contention_record *r, bool block);
 uint32_t contention_stack(const struct snapshot *s, const struct contention *c,
 			  const struct contention_record *r, taddr *ret, uint32_t max);
 
+/** Return addresses of a goroutine's stack, leaf first: inlined calls as pcs of their own. */
+uint32_t goroutine_stack(const struct snapshot *s, const struct goroutine *g, taddr *ret,
+			 uint32_t max);
+/** goroutine and threadcreate. */
+void build_counts(const struct snapshot *s, enum prof_kind kind, struct arena *a,
+		  struct pprof *ret);
+void counts_text(const struct snapshot *s, enum prof_kind kind, struct arena *a, struct str *out);
+/** Every goroutine's traceback. */
+void goroutines_text(const struct snapshot *s, struct arena *a, struct str *out);
+/** The lines "#\tpc\tfunction\tfile:line" of a stack and an empty one; `all`: also the runtime's
+ * own at its leaf. */
+void prof_add_record(const struct snapshot *s, struct str *out, const taddr *stk, uint32_t n,
+		     bool all);
+
 #endif

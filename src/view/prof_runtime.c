@@ -16,11 +16,21 @@ const struct prof_kind_info PROF_KIND[PROF_KINDS] = {
 		       "allocations by call site: what is in use, and all since the start"},
 	[PROF_ALLOCS] = {"allocs", NEED_COUNTERS | NEED_PROFILE, "alloc_space", "bytes", true, true,
 			 "as heap, all allocations first"},
+	[PROF_GOROUTINE] = {"goroutine", NEED_COUNTERS | NEED_STACKS | NEED_TRACES, "goroutine",
+			    "count", true, true, "where each goroutine is"},
+	[PROF_THREADCREATE] = {"threadcreate", NEED_COUNTERS | NEED_STACKS | NEED_TRACES,
+			       "threadcreate", "count", true, true,
+			       "where the runtime made threads (mostly not known)"},
 	[PROF_BLOCK] = {"block", NEED_COUNTERS | NEED_PROFILE | NEED_CONTENTION, "delay",
 			"nanoseconds", true, true, "where goroutines waited for each other"},
 	[PROF_MUTEX] = {"mutex", NEED_COUNTERS | NEED_PROFILE | NEED_CONTENTION, "delay",
 			"nanoseconds", true, true, "who held the locks that others waited for"},
 };
+
+uint32_t prof_needs(enum prof_kind kind, unsigned debug)
+{
+	return PROF_KIND[kind].needs | (kind == PROF_GOROUTINE && debug == 2 ? NEED_TRACE_ARGS : 0);
+}
 
 struct heap_record heap_record(const struct snapshot *s, const struct mem_bucket *b, bool now)
 {
@@ -189,6 +199,10 @@ bool prof_build(const struct snapshot *s, const struct prof_request *q, struct a
 	case PROF_BLOCK:
 	case PROF_MUTEX:
 		build_contention(s, q, a, ret);
+		return true;
+	case PROF_GOROUTINE:
+	case PROF_THREADCREATE:
+		build_counts(s, q->kind, a, ret);
 		return true;
 	default:
 		return err_set(err, ERR_USAGE, "this kind of profile is not there yet");

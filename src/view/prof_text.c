@@ -128,8 +128,8 @@ static void add_hex_stack(struct str *out, const taddr *stk, uint32_t n)
 
 /* A frame a line; the runtime's own at the leaf are hidden unless `all`, or nothing else is there.
  */
-static void add_stack_record(const struct snapshot *s, struct str *out, const taddr *stk,
-			     uint32_t n, bool all)
+void prof_add_record(const struct snapshot *s, struct str *out, const taddr *stk, uint32_t n,
+		     bool all)
 {
 	for (bool shown = all;; all = true) {
 		struct prof_frames it = {.s = s, .stk = stk, .n = n};
@@ -287,7 +287,7 @@ static void heap_text(const struct snapshot *s, bool now, struct arena *a, struc
 			 (long long)r->inuse_bytes, (long long)r->allocs,
 			 (long long)r->alloc_bytes);
 		add_hex_stack(out, r->stk, r->n_stk);
-		add_stack_record(s, out, r->stk, r->n_stk, false);
+		prof_add_record(s, out, r->stk, r->n_stk, false);
 	}
 	add_memstats(s, out);
 }
@@ -311,7 +311,7 @@ static void contention_text(const struct snapshot *s, bool block, struct arena *
 		str_addf(out, "%lld %lld @", (long long)v[i]->cycles,
 			 (long long)contention_count(v[i], block));
 		add_hex_stack(out, stk, n);
-		add_stack_record(s, out, stk, n, true);
+		prof_add_record(s, out, stk, n, true);
 	}
 }
 
@@ -332,6 +332,16 @@ bool prof_text(const struct snapshot *s, const struct prof_request *q, unsigned 
 	case PROF_BLOCK:
 	case PROF_MUTEX:
 		contention_text(s, q->kind == PROF_BLOCK, a, &raw);
+		break;
+	case PROF_THREADCREATE:
+		counts_text(s, q->kind, a, &raw);
+		break;
+	case PROF_GOROUTINE:
+		if (debug == 2) { /* the runtime's own words, no columns */
+			goroutines_text(s, a, out);
+			return true;
+		}
+		counts_text(s, q->kind, a, &raw);
 		break;
 	default:
 		return err_set(err, ERR_USAGE, "this kind of profile is not there yet");

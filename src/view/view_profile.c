@@ -28,7 +28,7 @@ static struct prof_request request_of(const struct options *o)
 
 uint32_t view_profile_needs(const struct options *o)
 {
-	return PROF_KIND[request_of(o).kind].needs;
+	return prof_needs(request_of(o).kind, o->v[OPT_DEBUG].choice);
 }
 
 static const char *figure(struct arena *a, const char *unit, int64_t v)

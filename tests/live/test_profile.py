@@ -58,7 +58,7 @@ def inside(tmp_path_factory):
     return get
 
 
-KINDS = ["heap", "allocs", "block", "mutex"]
+KINDS = ["heap", "allocs", "block", "mutex", "threadcreate", "goroutine"]
 
 
 @pytest.mark.parametrize("go", CASES)
@@ -134,6 +134,70 @@ def test_contention(inside, go, kind):
     first = re.compile(r"^(---.*\n(sampling.*\n)?)?cycles.*\n(sampling.*\n)?")
     assert [first.sub("", s) for s in stacks(one)] == [first.sub("", s) for s in stacks(two)]
     assert one.splitlines()[0] == two.splitlines()[0] == ("--- contention:" if kind == "block" else "--- mutex:")
+
+
+def others(p):
+    """Goroutines but the main one: that waits for a command when we look, and writes profiles when the program does."""
+    return sorted(((stack_key(s), s["values"], s["labels"]) for s in p["samples"]
+                   if not any(line[0].endswith("truth.Serve") for x in s["stack"] for line in x["lines"])), key=repr)
+
+
+def tracebacks(text):
+    return [part.rstrip("\n") for part in text.split("\n\n") if "truth.Serve" not in part]
+
+
+@pytest.mark.parametrize("go", CASES)
+def test_goroutines(inside, go):
+    ours, theirs, _ = inside(go)
+    got, want = ours["goroutine", 0], theirs["goroutine", 0]
+    assert heads(got) == heads(want)
+    assert totals(got) == totals(want) and totals(got)["goroutine"] > 90
+    assert others(got) == others(want) and len(others(got)) >= 15
+    assert {lab[:2] for s in got["samples"] for lab in s["labels"]} >= {("worker", "1"), ("queue", 'mail "x"\n'), ("job", "0")}
+    one, two = ours["goroutine", 1], theirs["goroutine", 1]
+    assert one.splitlines()[0] == two.splitlines()[0] and tracebacks(one) == tracebacks(two)
+    # Word by word, arguments and frames that are left out included.
+    one, two = ours["goroutine", 2], theirs["goroutine", 2]
+    assert tracebacks(one) == tracebacks(two) and len(tracebacks(one)) > 90
+    assert "frames elided..." in one and "locked to thread" in one and re.search(r"main.waitIn\(0x[0-9a-f]+", one)
+    got, want = ours["threadcreate", 0], theirs["threadcreate", 0]
+    assert heads(got) == heads(want) and rows(got) == rows(want) and totals(got)["threadcreate"] >= 4
+    assert ours["threadcreate", 1] == theirs["threadcreate", 1]
+
+
+RUNNING = "goroutine running on other thread; stack unavailable"
+
+
+def test_running_goroutines(tmp_path):
+    with Demo(build("profiles"), ["-spin", "2"], nice=10) as d:
+        p = take(d.pid, tmp_path / "p", "--kind", "goroutine")
+        one = take(d.pid, tmp_path / "1", "--kind", "goroutine", "--debug", "1")
+        two = take(d.pid, tmp_path / "2", "--kind", "goroutine", "--debug", "2")
+        frozen = take(d.pid, tmp_path / "f", "--kind", "goroutine", "--freeze")
+        text = take(d.pid, tmp_path / "f2", "--kind", "goroutine", "--debug", "2", "--freeze")
+    # On a busy machine a goroutine that only computes may also wait for a thread: then it is preempted and has a stack.
+    spinning = [s for s in p["samples"] if any(line[0] == "main.main.func1" for x in s["stack"] for line in x["lines"])]
+    assert sum(s["values"][0] for s in spinning) == 2
+    for s in spinning:
+        names = [line[0] for x in s["stack"] for line in x["lines"]]
+        assert names == [RUNNING, "main.main.func1"] or RUNNING not in names
+    assert "main.main.func1" in one and ("main.main.func1" in two or "created by main.main in goroutine 1" in two)
+    assert (RUNNING in two) == any(part.startswith("goroutine ") and "\t" + RUNNING in part for part in two.split("\n\n"))
+    assert totals(frozen) == totals(p)
+    names = [[line[0] for x in s["stack"] for line in x["lines"]] for s in frozen["samples"]]
+    assert not any(RUNNING in n for n in names) and any("main.main.func1" in n for n in names)
+    assert RUNNING not in text and "main.main.func1()" in text
+
+
+def test_goroutines_that_come_and_go(tmp_path):
+    """Under load each stack is one that was there: it ends in the function that started the goroutine."""
+    with Demo(build("churn"), ["-max-seconds", "30", "-cores", "2"], nice=10) as d:
+        for _ in range(15):
+            p = take(d.pid, tmp_path / "p", "--kind", "goroutine")
+            assert 4 <= totals(p)["goroutine"] <= 6
+            for s in p["samples"]:
+                last = s["stack"][-1]["lines"][-1][0]
+                assert last.startswith("main.") or last == "runtime.main", [x["lines"] for x in s["stack"]]
 
 
 def test_go_tool_pprof_reads_it(inside):
