@@ -26,6 +26,7 @@
 #include "front/web_asset.h"
 #include "front/web_guard.h"
 #include "front/web_pool.h"
+#include "front/web_pprof.h"
 
 #define LISTEN_DEFAULT	   "127.0.0.1:8601"
 #define CONNECTIONS	   768U
@@ -42,8 +43,8 @@ struct web {
 	struct MHD_Daemon *daemon;
 	struct pool *pool;
 	struct guard guard;
-	const struct sockaddr *bound;
 	bool tls;
+	struct web_name only; /* what the command line named; a file's name is from there */
 };
 
 enum { CALL_NEW, CALL_WAITS, CALL_STREAMS };
@@ -375,6 +376,8 @@ static bool take_params(struct question *q, struct err *err)
 
 static enum MHD_Result refuse_err(struct call *k, const struct err *err)
 {
+	if (k->pprof)
+		return refuse_pprof(k->web, k->c, 400, err->msg);
 	return send_answer(k->web, k->c, answer_error(err));
 }
 
@@ -389,6 +392,35 @@ static enum MHD_Result ask_view(struct call *k, enum ask is, const struct web_na
 	q->view = v;
 	if (what)
 		q->what = arena_strdup(&q->mem, what);
+	if (!take_params(q, &err)) {
+		question_free(q);
+		return refuse_err(k, &err);
+	}
+	return ask(k, q);
+}
+
+static enum MHD_Result ask_pprof(struct call *k, const struct web_name *of, const char *name)
+{
+	const struct web_profile *w = web_profile_find(name);
+	const char *why;
+	unsigned status;
+	struct err err = {0};
+	struct question *q;
+
+	if (*name && !w)
+		return refuse_pprof(k->web, k->c, 404, "Unknown profile");
+	q = question_new(k, ASK_PPROF, of, &err);
+	if (!q)
+		return refuse_err(k, &err);
+	why = w ? web_pprof_check(q, w, &status) : NULL;
+	if (why) {
+		question_free(q);
+		return refuse_pprof(k->web, k->c, status, why);
+	}
+	q->what = w ? w->name : "";
+	if (k->body.n && q->n_params < PARAMS_MAX) /* of symbol */
+		q->params[q->n_params++] =
+			(struct web_param){arena_strndup(&q->mem, k->body.s, k->body.n), ""};
 	if (!take_params(q, &err)) {
 		question_free(q);
 		return refuse_err(k, &err);
@@ -422,15 +454,19 @@ static enum MHD_Result route_target(struct call *k, const struct web_name *of, c
 	return ask_view(k, ASK_VIEW, of, v, NULL);
 }
 
-/* "123/rest" → 123 and "rest"; false when there is no such number. */
-static bool take_pid(const char **path, struct web_name *ret)
+/* "pid/123/rest" or "file/0/rest" → a target and "rest"; false when it is neither. */
+static bool take_name(const struct web *w, const char **path, struct web_name *ret)
 {
-	uint64_t pid;
+	bool pid = str_starts(*path, "pid/");
+	const char *at = *path + strlen(pid ? "pid/" : "file/");
+	uint64_t n;
 
-	if (!str_u64(path, false, &pid) || **path != '/' || pid == 0 || pid > INT32_MAX)
+	if ((!pid && !str_starts(*path, "file/")) || !str_u64(&at, false, &n) || *at != '/')
 		return false;
-	(*path)++;
-	ret->pid = (int)pid;
+	if (pid ? n == 0 || n > INT32_MAX : n > 0 || !w->only.file)
+		return false;
+	*ret = pid ? (struct web_name){.pid = (int)n} : (struct web_name){.file = w->only.file};
+	*path = at + 1;
 	return true;
 }
 
@@ -440,11 +476,10 @@ static enum MHD_Result route_api(struct call *k, const char *path)
 
 	if (!strcmp(path, "processes"))
 		return ask_view(k, ASK_PROCESSES, &of, &VIEWS[VIEW_ID_PROCESSES], NULL);
-	if (str_starts(path, "pid/")) {
-		path += strlen("pid/");
-		if (take_pid(&path, &of))
-			return route_target(k, &of, path);
-	}
+	if (!strcmp(path, "meta"))
+		return send_answer(k->web, k->c, web_meta(k->web->only.file));
+	if (take_name(k->web, &path, &of))
+		return route_target(k, &of, path);
 	return refuse(k->web, k->c, 404, "There is no such page.");
 }
 
@@ -465,9 +500,22 @@ static enum MHD_Result take_token(struct web *w, struct MHD_Connection *c)
 	return send_response(w, c, 303, r, "text/plain");
 }
 
+static enum MHD_Result move_to(struct web *w, struct MHD_Connection *c, const char *path)
+{
+	struct MHD_Response *r = w->mhd.create_response_from_buffer_with_free_callback_cls(
+		0, (void *)(uintptr_t) "", NULL, NULL);
+
+	if (!r)
+		return MHD_NO;
+	w->mhd.add_response_header(r, "Location", path);
+	return send_response(w, c, 301, r, "text/plain");
+}
+
 static enum MHD_Result route(struct call *k, const char *path)
 {
 	struct web *w = k->web;
+	const char *rest = path + 1;
+	struct web_name of = {0};
 
 	if (strlen(path) > PATH_MAX_CHARS)
 		return refuse(w, k->c, 414, "The path is too long.");
@@ -483,8 +531,15 @@ static enum MHD_Result route(struct call *k, const char *path)
 		return route_api(k, path + strlen("/api/1/"));
 	if (!strcmp(path, "/metrics"))
 		return ask_view(k, ASK_METRICS, &(struct web_name){0}, NULL, NULL);
-	if (k->pprof)
-		return refuse_pprof(w, k->c, 404, "Unknown profile");
+	if (str_starts(path, "/debug/pprof/"))
+		return ask_pprof(k, &k->web->only, path + strlen("/debug/pprof/"));
+	if (!strcmp(path, "/debug/pprof"))
+		return move_to(w, k->c, "/debug/pprof/");
+	if (take_name(w, &rest, &of) && str_starts(rest, "debug/pprof")) {
+		rest += strlen("debug/pprof");
+		if (*rest == '/')
+			return ask_pprof(k, &of, rest + 1);
+	}
 	return refuse(w, k->c, 404, "There is no such page.");
 }
 
@@ -777,6 +832,19 @@ static bool start(struct web *w, int fd, const struct sockaddr_storage *at, stru
 	return true;
 }
 
+/* The target that the command line names, checked before anything listens. */
+static bool find_target(const char *word, struct arena *a, struct web_name *ret, struct err *err)
+{
+	struct source_word w;
+
+	if (!source_find(word, a, &w, err))
+		return false;
+	if (w.kind > SOURCE_CAPTURE)
+		return source_refuse(&w, err);
+	*ret = (struct web_name){.pid = w.pid, .file = w.kind == SOURCE_PROCESS ? NULL : word};
+	return true;
+}
+
 static bool serve(const struct request *q, struct err *err)
 {
 	const struct option_value *o = q->options.v;
@@ -786,6 +854,7 @@ static bool serve(const struct request *q, struct err *err)
 	struct web w = {0};
 	struct str cert = {0}, key = {0};
 	CLEANUP(cleanup_free) char *names = NULL;
+	CLEANUP(arena_free) struct arena mem = {0};
 	sigset_t wait;
 	int fd, signal_number;
 	bool ok = false;
@@ -803,6 +872,8 @@ static bool serve(const struct request *q, struct err *err)
 	if (o[OPT_TLS_CERT].set != o[OPT_TLS_KEY].set)
 		return err_set(err, ERR_USAGE, "--tls-cert and --tls-key go together");
 	w.tls = o[OPT_TLS_CERT].set;
+	if (q->word && !find_target(q->word, &mem, &w.only, err))
+		return false;
 	if (!mhd_load(&w.mhd, err))
 		return false;
 	if (w.tls && w.mhd.is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)

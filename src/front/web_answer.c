@@ -11,6 +11,7 @@
 #include "front/open.h"
 #include "front/render.h"
 #include "front/web_metrics.h"
+#include "front/web_pprof.h"
 #include "view/page_map.h"
 
 #define JSON "application/json; charset=utf-8"
@@ -142,6 +143,63 @@ static struct answer *metrics(struct pool *p, struct job *j, struct arena *a, st
 	return NULL;
 }
 
+/* --- what the page needs to know of the tables --- */
+
+static void add_info(struct str *b, bool first, const char *id, const char *title, const char *why,
+		     const char *bridge)
+{
+	str_add(b, first ? "{\"id\":" : ",{\"id\":");
+	str_add_json(b, id);
+	str_add(b, ",\"title\":");
+	str_add_json(b, title);
+	str_add(b, ",\"why\":");
+	str_add_json(b, why);
+	if (bridge) {
+		str_add(b, ",\"bridge\":");
+		str_add_json(b, bridge);
+	}
+	str_add(b, "}");
+}
+
+struct answer *web_meta(const char *file)
+{
+	static const struct {
+		const char *name, *kind, *meaning;
+	} fields[] = {
+#define MEMSTAT(field, kind, group, meaning) {#field, #kind, meaning},
+#define MEMSTAT_ARRAY(field)
+#include "view/memstats.def"
+#undef MEMSTAT
+#undef MEMSTAT_ARRAY
+	};
+	struct answer *ret = answer_new(200, JSON);
+	struct str *b = &ret->body;
+
+	str_add(b, "{\"version\":\"" WHYRSS_VERSION "\",\"lines\":[");
+	for (unsigned i = 0; i < N_LINES; i++)
+		add_info(b, !i, LINES[i].id, LINES[i].title, LINES[i].why,
+			 BRIDGE_INFO[LINES[i].bridge].id);
+	str_add(b, "],\"bridge\":[");
+	for (unsigned i = 0; i < N_BRIDGE; i++)
+		add_info(b, !i, BRIDGE_INFO[i].id, BRIDGE_INFO[i].title, BRIDGE_INFO[i].why, NULL);
+	str_add(b, "],\"container\":[");
+	for (unsigned i = 0; i < N_CONTAINER; i++)
+		add_info(b, !i, CONTAINER_INFO[i].id, CONTAINER_INFO[i].title,
+			 CONTAINER_INFO[i].why, NULL);
+	str_add(b, "],\"memstats\":[");
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		str_addf(b, "%s{\"name\":\"%s\",\"kind\":\"%s\",\"meaning\":", i ? "," : "",
+			 fields[i].name, fields[i].kind);
+		str_add_json(b, fields[i].meaning);
+		str_add(b, "}");
+	}
+	str_add(b, "],\"files\":[");
+	if (file)
+		str_add_json(b, file);
+	str_add(b, "]}\n");
+	return ret;
+}
+
 static struct answer *none(struct pool *p, struct job *j, struct arena *a, struct err *err)
 {
 	(void)p;
@@ -159,8 +217,8 @@ struct answer *web_answer(struct pool *p, struct job *j)
 		[ASK_VIEW] = view,
 		[ASK_MAP] = map,
 		[ASK_AT] = at,
-		[ASK_STACKS] = none,
-		[ASK_PPROF] = none,
+		[ASK_STACKS] = web_stacks,
+		[ASK_PPROF] = web_pprof,
 		[ASK_METRICS] = metrics,
 		[ASK_REPORT] = none,
 	};
@@ -170,7 +228,15 @@ struct answer *web_answer(struct pool *p, struct job *j)
 
 	arena_init(&a, 0);
 	ret = answers[j->q->ask](p, j, &a, &err);
-	if (!ret && err.kind != ERR_NONE)
+	if (!ret && err.kind != ERR_NONE) {
 		ret = answer_error(&err);
+		if (j->q->ask == ASK_PPROF) { /* as net/http/pprof words an error */
+			ret->type = "text/plain; charset=utf-8";
+			ret->pprof_error = true;
+			str_free(&ret->body);
+			str_add(&ret->body, err.msg);
+			str_add(&ret->body, "\n");
+		}
+	}
 	return ret;
 }

@@ -4,6 +4,8 @@
 
 #include "front/web_pool.h"
 
+/** Titles and meanings for the page: lines, rows, fields; `file` as the command line named it. */
+struct answer *web_meta(const char *file);
 struct answer *web_answer(struct pool *p, struct job *j);
 
 #endif

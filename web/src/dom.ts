@@ -6,6 +6,10 @@ const SVG = "http://www.w3.org/2000/svg";
 
 function fill(el: Element, attrs: Attrs | null, children: Child[]): void {
   for (const [key, value] of Object.entries(attrs ?? {})) {
+    if (key.startsWith("aria-") && typeof value === "boolean") {
+      el.setAttribute(key, String(value));
+      continue;
+    }
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) el.addEventListener(key.slice(2), value as EventListener);
     else if (key === "style") Object.assign((el as HTMLElement).style, value as object); // CSSOM: the CSP has no inline styles

@@ -34,6 +34,7 @@ export function mapPage(c: Context): Page {
 
   let data: Pages | null = null;
   let cols = 256, rows = 0;
+  let segRow: number[] = [], segStart: bigint[] = [];
   let line = new Uint8Array(0), used = new Uint8Array(0), seg = new Int32Array(0);
   const sheet = document.createElement("canvas");
   let scale = 1, tx = 0, ty = 0, cursor = -1, only: string | null = null;

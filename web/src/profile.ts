@@ -22,12 +22,14 @@ function configs(): Record<string, string> {
   }
 }
 
-/** A colour by package, so that neighbours of one package look alike; never by value alone. */
-function hue(name: string): number {
+const HUES = ["205 70%", "36 88%", "160 45%", "330 55%", "258 50%", "14 75%", "185 50%", "52 70%", "285 40%", "100 35%"];
+
+/** A colour by package, so that functions of one package look alike; a name says which it is. */
+function hue(name: string): string {
   const pkg = name.slice(0, name.lastIndexOf("/") + 1) + name.slice(name.lastIndexOf("/") + 1).split(".")[0]!;
   let x = 7;
   for (let i = 0; i < pkg.length; i++) x = (x * 31 + pkg.charCodeAt(i)) >>> 0;
-  return x % 360;
+  return HUES[x % HUES.length]!;
 }
 
 export function profilePage(c: Context): Page {
@@ -127,7 +129,7 @@ export function profilePage(c: Context): Page {
       const change = n.v - n.base, share = all ? n.v / all : 0;
       const label = n === root ? "all" : short(n.name);
       const colour = diff ? (change === 0 ? "var(--same)" : change > 0 ? `rgba(213,94,0,${0.25 + 0.75 * Math.min(1, Math.abs(change) / (n.base || n.v || 1))})` : `rgba(0,114,178,${0.25 + 0.75 * Math.min(1, Math.abs(change) / (n.base || 1))})`)
-        : n === root ? "var(--same)" : `hsl(${hue(n.name)} 62% var(--flame-l))`;
+        : n === root ? "var(--same)" : `hsl(${hue(n.name)} var(--flame-l))`;
       el.append(h("button", { class: `box${above ? " above" : ""}`, role: "treeitem", "data-name": n.name, "aria-level": d + 1,
         title: `${n.name}\n${said(n.v)} · ${percent(share)}${n.self ? ` · itself ${said(n.self)}` : ""}${diff ? `\n${change >= 0 ? "+" : "−"}${said(Math.abs(change))} against the base` : ""}`,
         style: { left: `${x * 100}%`, width: `max(1px, calc(${w * 100}% - 1px))`, top: `${d * ROW}px`, backgroundColor: colour },
