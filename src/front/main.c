@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "front/pprof.h"
 #include "front/run.h"
 #include "front/sandbox.h"
 
@@ -88,7 +89,9 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	keep_standard_files();
 	to = outlet_look();
-	if (request_parse(argc, (const char *const *)argv, &q, &err)) {
+	if (argc > 1 && !strcmp(argv[1], "pprof")) {
+		code = pprof_run(argc - 1, (const char *const *)argv + 1, &out, &messages);
+	} else if (request_parse(argc, (const char *const *)argv, &q, &err)) {
 		give_up_rights(&q);
 		code = request_run(&q, &to, &out, &messages);
 	} else {

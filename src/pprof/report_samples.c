@@ -1,0 +1,261 @@
+/* Reports that print every sample: traces and raw. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pprof/gotext.h"
+#include "pprof/measure.h"
+#include "pprof/report_in.h"
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Prints each run of labels with the same key through `one`, sorted as texts, `between` them. */
+static void sorted_labels(struct report *r, const struct pprof_label *v, uint32_t n,
+			  const char *between,
+			  void (*one)(struct report *r, const struct pprof_label *v, uint32_t n,
+				      struct str *to))
+{
+	struct arena_mark mark = arena_mark(r->mem);
+	char **texts = ARENA_ARRAY(r->mem, char *, n + 1);
+	uint32_t m = 0;
+
+	for (uint32_t i = 0, run; i < n; i += run) {
+		struct str s = {0};
+
+		run = lens_label_run(v, n, i);
+		one(r, v + i, run, &s);
+		texts[m++] = arena_strndup(r->mem, s.s, s.n);
+		str_free(&s);
+	}
+	qsort(texts, m, sizeof(*texts), compare_texts);
+	for (uint32_t i = 0; i < m; i++) {
+		str_add(r->out, i ? between : "");
+		str_add(r->out, texts[i]);
+	}
+	arena_reset(r->mem, mark);
+}
+
+static uint32_t count_strings(const struct pprof_label *v, uint32_t n)
+{
+	uint32_t i = 0;
+
+	while (i < n && !v[i].is_num)
+		i++;
+	return i;
+}
+
+/* --- traces --- */
+
+static void trace_label(struct report *r, const struct pprof_label *v, uint32_t n, struct str *to)
+{
+	go_pad(to, 10, lens_text(&r->l, v->key));
+	str_add(to, ":  ");
+	for (uint32_t i = 0; i < n; i++) {
+		str_add(to, i ? " " : "");
+		if (v->is_num)
+			measure_label(to, v[i].num, lens_text(&r->l, lens_unit(&r->l, v->key)),
+				      "auto");
+		else
+			str_add(to, lens_text(&r->l, v[i].str));
+	}
+	str_add(to, "\n");
+}
+
+bool report_traces(struct report *r)
+{
+	static const char line[] =
+		"-----------+-------------------------------------------------------\n";
+	struct lens *l = &r->l;
+	struct graph_options o = {.keep_paths = true, .trim_path = "", .source_path = ""};
+	struct graph g;
+
+	graph_places(&g, l, &o);
+	report_profile_labels(r, r->out);
+	for (uint32_t k = 0; k < l->n_samples && report_flush(r); k++) {
+		const struct pprof_label *labels;
+		const int64_t *values;
+		const pindex *locs;
+		uint32_t n, n_labels, strings, i = lens_sample(l, k, &locs, &n);
+		bool first = true;
+		int64_t v;
+
+		values = l->p->values + (size_t)i * l->p->n_types;
+		v = values[r->value];
+		if (r->mean && values[0])
+			v = go_div(v, values[0]);
+		for (uint32_t j = 0; j < n; j++) {
+			if (l->hidden && l->hidden[locs[j]])
+				continue;
+			if (first) {
+				str_add(r->out, line);
+				labels = lens_labels(l, i, &n_labels);
+				strings = count_strings(labels, n_labels);
+				sorted_labels(r, labels, strings, "", trace_label);
+				sorted_labels(r, labels + strings, n_labels - strings, "",
+					      trace_label);
+			}
+			for (uint32_t at = g.line_at[locs[j]]; at < g.line_at[locs[j] + 1]; at++) {
+				struct str text = {0};
+
+				if (first) {
+					report_value(r, v, &text);
+					go_pad(r->out, 10, text.s);
+					str_free(&text);
+				} else {
+					str_add(r->out, "          ");
+				}
+				first = false;
+				str_add(r->out, "   ");
+				str_add(r->out, place_name(&g, &g.places.v[g.line_place[at]]));
+				str_add(r->out,
+					at + 1 < g.line_at[locs[j] + 1] ? " (inline)\n" : "\n");
+			}
+		}
+	}
+	str_add(r->out, line);
+	return true;
+}
+
+/* --- raw --- */
+
+static void raw_label(struct report *r, const struct pprof_label *v, uint32_t n, struct str *to)
+{
+	bool units = lens_has_units(v, n);
+
+	str_addf(to, "%s:[", lens_text(&r->l, v->key));
+	for (uint32_t i = 0; i < n; i++) {
+		str_add(to, i ? " " : "");
+		if (!v->is_num)
+			str_add(to, lens_text(&r->l, v[i].str));
+		else if (units)
+			str_addf(to, "%lld %s", (long long)v[i].num,
+				 lens_text(&r->l, v[i].num_unit));
+		else
+			str_addf(to, "%lld", (long long)v[i].num);
+	}
+	str_add(to, "]");
+}
+
+static void raw_header(struct report *r)
+{
+	const struct pprof *p = r->p;
+	struct str *to = r->out;
+	size_t from;
+
+	for (uint32_t i = 0; i < p->n_comments; i++)
+		str_addf(to, "Comment: %s\n", pprof_text(p, p->comments[i]));
+	if (p->doc_url)
+		str_addf(to, "Doc: %s\n", pprof_text(p, p->doc_url));
+	str_addf(to, "PeriodType: %s %s\n", pprof_text(p, p->period_type.type),
+		 pprof_text(p, p->period_type.unit));
+	str_addf(to, "Period: %lld\n", (long long)p->period);
+	if (p->time_nanos) {
+		str_add(to, "Time: ");
+		go_time_long(to, p->time_nanos);
+		str_add(to, "\n");
+	}
+	if (p->duration_nanos) {
+		struct str s = {0};
+
+		go_duration(&s, p->duration_nanos);
+		str_addf(to, "Duration: %.*s\n", (int)go_prefix(s.s, 4), s.s);
+		str_free(&s);
+	}
+	str_add(to, "Samples:\n");
+	from = to->n;
+	for (uint32_t i = 0; i < p->n_types; i++)
+		str_addf(to, "%s/%s%s ", pprof_text(p, p->types[i].type),
+			 pprof_text(p, p->types[i].unit),
+			 p->types[i].type == p->default_type ? "[dflt]" : "");
+	while (to->n > from && strchr(" \t\n\v\f\r", to->s[to->n - 1]))
+		to->n--;
+	str_add(to, "\n");
+}
+
+static void raw_samples(struct report *r)
+{
+	static const char indent[] = "                ";
+	struct lens *l = &r->l;
+	struct str *to = r->out;
+
+	for (uint32_t k = 0; k < l->n_samples && report_flush(r); k++) {
+		const pindex *locs;
+		uint32_t n, n_labels, strings, i = lens_sample(l, k, &locs, &n);
+		const struct pprof_label *labels = lens_labels(l, i, &n_labels);
+
+		for (uint32_t j = 0; j < l->p->n_types; j++)
+			str_addf(to, " %10lld",
+				 (long long)l->p->values[(size_t)i * l->p->n_types + j]);
+		str_add(to, ": ");
+		for (uint32_t j = 0; j < n; j++)
+			if (!l->hidden || !l->hidden[locs[j]])
+				str_addf(to, "%llu ", (unsigned long long)l->locations[locs[j]].id);
+		str_add(to, "\n");
+		strings = count_strings(labels, n_labels);
+		if (strings) {
+			str_add(to, indent);
+			sorted_labels(r, labels, strings, " ", raw_label);
+			str_add(to, "\n");
+		}
+		if (strings < n_labels) {
+			str_add(to, indent);
+			sorted_labels(r, labels + strings, n_labels - strings, " ", raw_label);
+			str_add(to, "\n");
+		}
+	}
+}
+
+static void raw_locations(struct report *r)
+{
+	const struct lens *l = &r->l;
+	struct str *to = r->out;
+
+	str_add(to, "Locations\n");
+	for (uint32_t i = 0; i < l->n_locations && report_flush(r); i++) {
+		const struct pprof_location *loc = &l->locations[i];
+
+		str_addf(to, "%6llu: 0x%llx ", (unsigned long long)loc->id,
+			 (unsigned long long)loc->address);
+		if (loc->mapping != PPROF_NONE)
+			str_addf(to, "M=%llu ", (unsigned long long)l->mappings[loc->mapping].id);
+		if (loc->is_folded)
+			str_add(to, "[F] ");
+		if (!loc->n_lines)
+			str_add(to, "\n");
+		for (uint32_t j = 0; j < loc->n_lines; j++) {
+			const struct pprof_line *line = &l->lines[loc->line_at + j];
+			const struct pprof_function *f = &l->functions[line->function];
+
+			str_addf(to, "%s%s %s:%lld:%lld s=%lld", j ? "             " : "",
+				 lens_text(l, f->name), lens_text(l, f->file),
+				 (long long)line->line, (long long)line->column,
+				 (long long)f->start_line);
+			if (f->name != f->system_name)
+				str_addf(to, "(%s)", lens_text(l, f->system_name));
+			str_add(to, "\n");
+		}
+	}
+}
+
+bool report_raw(struct report *r)
+{
+	const struct lens *l = &r->l;
+
+	raw_header(r);
+	raw_samples(r);
+	raw_locations(r);
+	str_add(r->out, "Mappings\n");
+	for (uint32_t i = 0; i < r->p->n_mappings; i++) {
+		const struct pprof_mapping *m = &l->mappings[i];
+
+		str_addf(r->out, "%llu: 0x%llx/0x%llx/0x%llx %s %s %s%s%s%s\n",
+			 (unsigned long long)m->id, (unsigned long long)m->start,
+			 (unsigned long long)m->limit, (unsigned long long)m->offset,
+			 lens_text(l, m->file), lens_text(l, m->build_id),
+			 m->has_functions ? "[FN]" : "", m->has_filenames ? "[FL]" : "",
+			 m->has_line_numbers ? "[LN]" : "", m->has_inline_frames ? "[IN]" : "");
+	}
+	return true;
+}
