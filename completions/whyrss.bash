@@ -2,7 +2,7 @@
 _whyrss()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= options i
-	local views="ledger core memstats spans goroutines maps live profile processes serve help completion man"
+	local views="ledger core memstats spans goroutines maps live profile pprof processes serve help completion man"
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -39,6 +39,7 @@ _whyrss()
 		maps) options="--json --csv --all --limit --sort --pss --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		live) options="--json --csv --all --duration --hz --color --width --verbose --help --version" ;;
 		profile) options="--json --csv --all --output --kind --as --errors --debug --freeze --exe --cgroup --color --width --verbose --help --version" ;;
+		pprof) options="--json --csv --all --color --width --help --version" ;;
 		processes) options="--json --csv --all --sort --color --width --help --version" ;;
 		serve) options="--json --csv --all --listen --allow-host --tls-cert --tls-key --color --width --help --version" ;;
 		help) options="--json --csv --all --color --width --help --version" ;;
