@@ -18,6 +18,7 @@
 #include "front/source.h"
 #include "front/watch.h"
 #include "front/web.h"
+#include "front/web_report.h"
 
 #define PIPE_WIDTH 100U
 #define WIDTH_MAX  1000U
@@ -157,9 +158,8 @@ static bool put_file(const struct report_file *f, const struct view *v, const st
 	}
 	if (!f->path && to->terminal)
 		return err_set(err, ERR_USAGE,
-			       "%s: the answer is not for a terminal; give -o FILE, or --debug 1 "
-			       "for text",
-			       v->name);
+			       "%s: the answer is not for a terminal; give -o FILE%s", v->name,
+			       v->run ? ", or --debug 1 for text" : "");
 	if (!f->path) {
 		str_addn(out, f->data, f->n);
 		return true;
@@ -275,11 +275,14 @@ static enum exit_code run_target(const struct request *q, const struct outlet *t
 
 	arena_init(&answer, 0);
 	if (!source_open(word, &o, &source, &err) ||
-	    !source_snapshot(source, view_needs(q->view, &q->options), &snap, &err))
+	    !source_snapshot(source,
+			     q->view->run ? view_needs(q->view, &q->options) : web_report_needs(),
+			     &snap, &err))
 		goto failed;
 	w.at = now();
 	subject.target = source->name;
-	if (!q->view->run(&subject, &q->options, &answer, &r, &err))
+	if (!(q->view->run ? q->view->run : web_report_run)(&subject, &q->options, &answer, &r,
+							    &err))
 		goto failed;
 	lap(&w, PHASE_VIEW);
 	if (all)
@@ -462,7 +465,7 @@ enum exit_code request_run(const struct request *q, const struct outlet *to, str
 		return run_help(q, q->view, to, out, messages);
 	if (q->view->flags & VIEW_WATCH)
 		return watch_run(q, to, messages);
-	if (!q->view->run)
+	if (!q->view->run && !(q->view->flags & VIEW_TARGET))
 		return run_own(q, to, out, messages);
 	if (!(q->view->flags & VIEW_TARGET))
 		return run_processes(q, to, out, messages);

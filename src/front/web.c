@@ -312,7 +312,8 @@ static struct question *question_new(struct call *k, enum ask is, const struct w
 static bool is_refused(enum option_id id)
 {
 	return id == OPT_FREEZE || id == OPT_CGROUP || id == OPT_COLOR || id == OPT_WIDTH ||
-	       id == OPT_VERBOSE || id == OPT_HELP || id == OPT_VERSION || id == OPT_JSON;
+	       id == OPT_VERBOSE || id == OPT_OUTPUT || id == OPT_EXE || id == OPT_HELP ||
+	       id == OPT_VERSION || id == OPT_JSON;
 }
 
 static bool take_params(struct question *q, struct err *err)
@@ -435,6 +436,7 @@ static const struct {
 } PARTS[] = {
 	{"pages", ASK_MAP},
 	{"at", ASK_AT},
+	{"report", ASK_REPORT},
 };
 
 static enum MHD_Result route_target(struct call *k, const struct web_name *of, const char *rest)

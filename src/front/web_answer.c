@@ -12,6 +12,7 @@
 #include "front/render.h"
 #include "front/web_metrics.h"
 #include "front/web_pprof.h"
+#include "front/web_report.h"
 #include "view/page_map.h"
 
 #define JSON "application/json; charset=utf-8"
@@ -72,27 +73,28 @@ static struct answer *view(struct pool *p, struct job *j, struct arena *a, struc
 	struct report r;
 
 	(void)p;
-	if (!held_snapshot(j->of, j->q->view->needs, j->q->max_age, err))
+	if (!held_snapshot(j->of, view_needs(j->q->view, &j->q->options), j->q->max_age, err))
 		return NULL;
 	subject.s = &j->of->snap;
 	if (!j->q->view->run(&subject, &j->q->options, a, &r, err))
 		return NULL;
+	if (r.file.data) {
+		struct answer *ret = answer_new(200, r.file.text ? "text/plain; charset=utf-8"
+								 : "application/octet-stream");
+
+		str_addn(&ret->body, r.file.data, r.file.n);
+		return ret;
+	}
 	return report_answer(j->q, &r, err);
 }
 
 /* Runs as flat numbers, three each: cells, line, percent in use. */
-static struct answer *map(struct pool *p, struct job *j, struct arena *a, struct err *err)
+bool web_pages_write(const struct snapshot *s, struct arena *a, struct str *b, struct err *err)
 {
 	struct page_map m;
-	struct answer *ret;
-	struct str *b;
 
-	(void)p;
-	if (!held_snapshot(j->of, 0, j->q->max_age, err) ||
-	    !page_map_build(&j->of->snap, a, &m, err))
-		return NULL;
-	ret = answer_new(200, JSON);
-	b = &ret->body;
+	if (!page_map_build(s, a, &m, err))
+		return false;
 	str_addf(b, "{\"schema\":\"whyrss.pages/1\",\"unit\":%u,\"lines\":[", m.unit * OS_PAGE);
 	for (int i = 0; i < N_LINES; i++)
 		str_addf(b, "%s\"%s\"", i ? "," : "", LINES[i].id);
@@ -112,7 +114,21 @@ static struct answer *map(struct pool *p, struct job *j, struct arena *a, struct
 		str_add(b, "]}");
 	}
 	str_add(b, "]}\n");
-	return ret;
+	return true;
+}
+
+static struct answer *map(struct pool *p, struct job *j, struct arena *a, struct err *err)
+{
+	struct answer *ret;
+
+	(void)p;
+	if (!held_snapshot(j->of, 0, j->q->max_age, err))
+		return NULL;
+	ret = answer_new(200, JSON);
+	if (web_pages_write(&j->of->snap, a, &ret->body, err))
+		return ret;
+	answer_drop(ret);
+	return NULL;
 }
 
 static struct answer *at(struct pool *p, struct job *j, struct arena *a, struct err *err)
@@ -161,7 +177,7 @@ static void add_info(struct str *b, bool first, const char *id, const char *titl
 	str_add(b, "}");
 }
 
-struct answer *web_meta(const char *file)
+void web_meta_write(struct str *b, const char *file)
 {
 	static const struct {
 		const char *name, *kind, *meaning;
@@ -172,8 +188,6 @@ struct answer *web_meta(const char *file)
 #undef MEMSTAT
 #undef MEMSTAT_ARRAY
 	};
-	struct answer *ret = answer_new(200, JSON);
-	struct str *b = &ret->body;
 
 	str_add(b, "{\"version\":\"" WHYRSS_VERSION "\",\"lines\":[");
 	for (unsigned i = 0; i < N_LINES; i++)
@@ -197,15 +211,30 @@ struct answer *web_meta(const char *file)
 	if (file)
 		str_add_json(b, file);
 	str_add(b, "]}\n");
+}
+
+struct answer *web_meta(const char *file)
+{
+	struct answer *ret = answer_new(200, JSON);
+
+	web_meta_write(&ret->body, file);
 	return ret;
 }
 
-static struct answer *none(struct pool *p, struct job *j, struct arena *a, struct err *err)
+static struct answer *report(struct pool *p, struct job *j, struct arena *a, struct err *err)
 {
+	struct answer *ret;
+
 	(void)p;
-	(void)j;
-	(void)a;
-	err_set(err, ERR_USAGE, "nothing answers this");
+	if (!held_snapshot(j->of, web_report_needs(), j->q->max_age, err))
+		return NULL;
+	ret = answer_new(200, "text/html; charset=utf-8");
+	if (web_report_write(&j->of->snap, target_word(a, &j->q->of), a, &ret->body, err)) {
+		ret->disposition = arena_printf(
+			&ret->mem, "attachment; filename=\"whyrss-%d.html\"", j->q->of.pid);
+		return ret;
+	}
+	answer_drop(ret);
 	return NULL;
 }
 
@@ -220,7 +249,7 @@ struct answer *web_answer(struct pool *p, struct job *j)
 		[ASK_STACKS] = web_stacks,
 		[ASK_PPROF] = web_pprof,
 		[ASK_METRICS] = metrics,
-		[ASK_REPORT] = none,
+		[ASK_REPORT] = report,
 	};
 	CLEANUP(arena_free) struct arena a = {0};
 	struct err err = {0};

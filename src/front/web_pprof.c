@@ -456,28 +456,35 @@ static bool stacks_json(const struct pprof *p, const char *note, struct arena *a
 	return true;
 }
 
+bool web_stacks_write(const struct snapshot *s, int kind, struct arena *a, struct str *out,
+		      struct err *err)
+{
+	const struct prof_request r = {.kind = (enum prof_kind)kind};
+	const char *note = NULL;
+	struct pprof prof;
+
+	if (!prof_build(s, &r, a, &prof, err))
+		return false;
+	if ((r.kind == PROF_HEAP || r.kind == PROF_ALLOCS) && !s->profile.enabled)
+		note = "Heap profiling is off in this process: MemProfileRate is 0, as in every "
+		       "program that does not import runtime/pprof or net/http/pprof.";
+	return stacks_json(&prof, note, a, out, err);
+}
+
 struct answer *web_stacks(struct pool *p, struct job *j, struct arena *a, struct err *err)
 {
 	const struct web_profile *w = web_profile_find(j->q->what);
-	const char *note = NULL;
-	struct prof_request r;
 	struct answer *ret;
-	struct pprof prof;
 
 	(void)p;
 	if (!w || w->kind < 0) {
 		err_set(err, ERR_USAGE, "%.40s: no such profile", j->q->what);
 		return NULL;
 	}
-	r = (struct prof_request){.kind = (enum prof_kind)w->kind};
-	if (!held_snapshot(j->of, PROF_KIND[w->kind].needs, j->q->max_age, err) ||
-	    !prof_build(&j->of->snap, &r, a, &prof, err))
+	if (!held_snapshot(j->of, PROF_KIND[w->kind].needs, j->q->max_age, err))
 		return NULL;
-	if ((r.kind == PROF_HEAP || r.kind == PROF_ALLOCS) && !j->of->snap.profile.enabled)
-		note = "Heap profiling is off in this process: MemProfileRate is 0, as in every "
-		       "program that does not import runtime/pprof or net/http/pprof.";
 	ret = answer_new(200, "application/json; charset=utf-8");
-	if (stacks_json(&prof, note, a, &ret->body, err))
+	if (web_stacks_write(&j->of->snap, w->kind, a, &ret->body, err))
 		return ret;
 	answer_drop(ret);
 	return NULL;

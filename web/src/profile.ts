@@ -256,7 +256,7 @@ export function profilePage(c: Context): Page {
     }
     const layers: string[][] = [];
     order.forEach((n) => (layers[layer.get(n)!] ??= []).push(n));
-    const at = new Map<string, { x: number; y: number; w: number }>(), width = (n: string): number => Math.min(300, 24 + short(n).length * 7.2);
+    const at = new Map<string, { x: number; y: number; w: number }>(), width = (n: string): number => Math.min(300, 24 + Math.max(short(n).length * 7.2, label(n).length * 6.4)), label = (n: string): string => `${said(keep.get(n)!.flat)} of ${said(keep.get(n)!.cum)} (${percent(all ? keep.get(n)!.cum / all : 0)})`;
     const pos = new Map<string, number>();
     layers.forEach((l) => l?.forEach((n, i) => pos.set(n, i)));
     for (let round = 0; round < 6; round++)
@@ -279,7 +279,7 @@ export function profilePage(c: Context): Page {
       y += 92;
     });
     const svg = s("svg", { class: "graph", width: Math.max(most, 200), height: y, viewBox: `0 0 ${Math.max(most, 200)} ${y}`, role: "img", "aria-label": `Call graph of ${keep.size} functions; Top and Peek have the same numbers as text` });
-    svg.append(s("defs", null, s("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, s("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow-head" }))));
+    svg.append(s("defs", null, s("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" }, s("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow-head" }))));
     for (const e of es) {
       const a = at.get(e.from)!, b = at.get(e.to)!;
       const x1 = a.x + a.w / 2, y1 = a.y + 44, x2 = b.x + b.w / 2, y2 = b.y;
@@ -292,7 +292,7 @@ export function profilePage(c: Context): Page {
         onclick: () => { c.setParams({ view: "peek", peek: n }); draw(); }, onkeydown: (e: KeyboardEvent) => { if (e.key === "Enter") { c.setParams({ view: "peek", peek: n }); draw(); } }, oncontextmenu: (e: MouseEvent) => openMenu(e, n) },
         s("title", null, n), s("rect", { x: p.x, y: p.y, width: p.w, height: 44, rx: 5, style: { fill: `color-mix(in srgb, var(--card), #e69f00 ${Math.round(heat * 85)}%)` } }),
         s("text", { x: p.x + p.w / 2, y: p.y + 18, "text-anchor": "middle" }, short(n).length > 40 ? `${short(n).slice(0, 39)}…` : short(n)),
-        s("text", { x: p.x + p.w / 2, y: p.y + 35, "text-anchor": "middle", class: "node-value" }, `${said(r.flat)} of ${said(r.cum)} (${percent(all ? r.cum / all : 0)})`));
+        s("text", { x: p.x + p.w / 2, y: p.y + 35, "text-anchor": "middle", class: "node-value" }, label(n)));
       svg.append(g);
     }
     return h("div", { class: "graph-wrap", tabindex: 0, role: "region", "aria-label": "Call graph" }, svg);

@@ -46,7 +46,7 @@ export class Series {
     const axis = { stroke: this.colour("var(--dim)"), grid: { stroke: this.colour("var(--line)"), width: 1 }, ticks: { stroke: this.colour("var(--line)") }, font: "11px system-ui" };
     this.plot = new uPlot({
       width: this.width(), height: this.height, cursor: { drag: { x: true, y: false } },
-      scales: { y: { range: (_u, lo, hi) => [Math.min(0, lo), (hi || 1) * 1.08] } },
+      scales: { x: { range: (_u, lo, hi) => (hi - lo < 0.5 && this.times.length < 30 ? [hi - 30, hi + 1] : [lo, hi]) }, y: { range: (_u, lo, hi) => [Math.min(0, lo), (hi || 1) * 1.08] } },
       axes: [{ ...axis }, { ...axis, size: 74, values: (_u, v) => v.map((n) => this.unit(n)) }],
       series: [{}, ...this.lines.map((l) => ({ label: l.label, stroke: this.colour(l.colour), width: l.width ?? 2, points: { show: this.times.length < 3 },
         value: (_u: uPlot, v: number | null) => (v === null ? "" : this.unit(v)) }))],
