@@ -2,7 +2,7 @@
 _whyrss()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= options i
-	local views="ledger core memstats spans goroutines maps live profile pprof processes serve help completion man"
+	local views="ledger core memstats spans goroutines maps live profile pprof processes serve report help completion man"
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -42,6 +42,7 @@ _whyrss()
 		pprof) options="--json --csv --all --color --width --help --version" ;;
 		processes) options="--json --csv --all --sort --color --width --help --version" ;;
 		serve) options="--json --csv --all --listen --allow-host --tls-cert --tls-key --color --width --help --version" ;;
+		report) options="--json --csv --all --output --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		help) options="--json --csv --all --color --width --help --version" ;;
 		completion) options="--json --csv --all --color --width --help --version" ;;
 		man) options="--json --csv --all --color --width --help --version" ;;
