@@ -10,7 +10,7 @@ if [ "${2-}" = --check ]; then
 	trap 'rm -rf "$to"' EXIT
 fi
 mkdir -p "$to/docs/ref" "$to/completions" "$to/man"
-for part in command-line ledger memstats; do
+for part in command-line ledger memstats recording; do
 	"$whyrss" reference $part >"$to/docs/ref/$part.md"
 done
 "$whyrss" completion bash >"$to/completions/whyrss.bash"
@@ -18,7 +18,7 @@ done
 "$whyrss" completion fish >"$to/completions/whyrss.fish"
 "$whyrss" man >"$to/man/whyrss.1"
 [ "$to" = "$root" ] && exit 0
-for f in docs/ref/command-line.md docs/ref/ledger.md docs/ref/memstats.md completions/whyrss.bash completions/_whyrss \
+for f in docs/ref/command-line.md docs/ref/ledger.md docs/ref/memstats.md docs/ref/recording.md completions/whyrss.bash completions/_whyrss \
 	completions/whyrss.fish man/whyrss.1; do
 	cmp "$to/$f" "$root/$f" || {
 		echo "$f is not what the tables say: run tools/gen-docs.sh" >&2

@@ -8,6 +8,7 @@
 
 #include "base/unit.h"
 #include "ledger/ledger.h"
+#include "series/recording.h"
 
 #define WHAT "why RSS of a Go process is bigger than its heap profile"
 
@@ -554,6 +555,27 @@ static void reference_memstats(struct str *to)
 #undef METRIC
 }
 
+static void metric_rows(struct str *to, const struct metric_info *m, unsigned n)
+{
+	str_add(to, "\n| name | unit | what it is |\n| --- | --- | --- |\n");
+	for (unsigned i = 0; i < n; i++)
+		str_addf(to, "| `%s` | %s | %s |\n", m[i].name, m[i].unit, m[i].help);
+}
+
+static void reference_recording(struct str *to)
+{
+	str_add(to, "# What is measured over time\n\nMembers of the lines of `whyrss live --json`, "
+		    "and columns "
+		    "of a recording (`docs/recording.md`).\n\n## Samples: `\"type\":\"sample\"`, "
+		    "table `sample`\n");
+	metric_rows(to, METRICS, N_METRICS);
+	str_add(to, "\n## GC cycles: `\"type\":\"gc\"`, table `cycle`\n");
+	metric_rows(to, CYCLES, N_CYCLES);
+	str_add(to, "\n## The tables and views of a recording\n\n```sql\n");
+	recording_schema(to);
+	str_add(to, "```\n");
+}
+
 bool help_reference(struct str *to, const char *part)
 {
 	static const struct {
@@ -561,7 +583,8 @@ bool help_reference(struct str *to, const char *part)
 		void (*write)(struct str *to);
 	} parts[] = {{"command-line", reference_command_line},
 		     {"ledger", reference_ledger},
-		     {"memstats", reference_memstats}};
+		     {"memstats", reference_memstats},
+		     {"recording", reference_recording}};
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		if (strcmp(parts[i].name, part) != 0)

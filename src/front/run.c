@@ -15,6 +15,7 @@
 #include "base/unit.h"
 #include "front/help.h"
 #include "front/open.h"
+#include "front/replay.h"
 #include "front/source.h"
 #include "front/watch.h"
 #include "front/web.h"
@@ -440,13 +441,38 @@ static enum exit_code run_own(const struct request *q, const struct outlet *to, 
 	case VIEW_ID_REFERENCE:
 		if (q->word && help_reference(out, q->word))
 			return EXIT_ANSWERED;
-		err_set(&err, ERR_USAGE, "reference: give command-line, ledger or memstats");
+		err_set(&err, ERR_USAGE,
+			"reference: give command-line, ledger, memstats or recording");
 		break;
 	default:
 		err_set(&err, ERR_USAGE, "%s: nothing answers this", q->view->name);
 	}
 	message_add(messages, &err);
 	return EXIT_USAGE;
+}
+
+/* A recording answers only what it is about as a whole; other views need a process. */
+static enum exit_code run_recording(const struct request *q, const struct outlet *to,
+				    const char *path, struct str *out, struct str *messages)
+{
+	CLEANUP(arena_free) struct arena a = {0};
+	struct replay replay;
+	struct report r;
+	struct err err = {0};
+	bool ok;
+
+	arena_init(&a, 0);
+	if (!replay_open(path, &replay, &err)) {
+		message_add(messages, &err);
+		return EXIT_FAILED;
+	}
+	ok = replay_report(&replay, path, &a, option_set(&q->options, OPT_ALL), &r, &err) &&
+	     add_report(q, to, &r, out, &err);
+	replay_close(&replay);
+	if (ok)
+		return r.partial ? EXIT_PARTIAL : EXIT_ANSWERED;
+	message_add(messages, &err);
+	return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
 enum exit_code request_run(const struct request *q, const struct outlet *to, struct str *out,
@@ -475,5 +501,7 @@ enum exit_code request_run(const struct request *q, const struct outlet *to, str
 		message_add(messages, &err);
 		return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 	}
+	if (word.kind == SOURCE_RECORDING && q->view == &VIEWS[VIEW_ID_LEDGER])
+		return run_recording(q, to, word.path, out, messages);
 	return run_target(q, to, &word, NULL, out, messages);
 }

@@ -137,12 +137,12 @@ void watch_close(struct watch *w)
 	cleanup_fd(&w->signals);
 }
 
-bool put_out(struct str *s)
+static bool put(int fd, struct str *s)
 {
 	size_t done = 0;
 
 	while (done < s->n) {
-		ssize_t n = write(STDOUT_FILENO, s->s + done, s->n - done);
+		ssize_t n = write(fd, s->s + done, s->n - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -156,6 +156,17 @@ bool put_out(struct str *s)
 	return true;
 }
 
+bool put_out(struct str *s)
+{
+	return put(STDOUT_FILENO, s);
+}
+
+void put_err(struct str *messages)
+{
+	if (!put(STDERR_FILENO, messages))
+		messages->n = 0; /* nobody reads them */
+}
+
 enum exit_code watch_run(const struct request *q, const struct outlet *to, struct str *messages)
 {
 	struct err err = {0};
@@ -163,6 +174,8 @@ enum exit_code watch_run(const struct request *q, const struct outlet *to, struc
 	switch ((enum view_id)(q->view - VIEWS)) {
 	case VIEW_ID_LIVE:
 		return live_run(q, to, messages);
+	case VIEW_ID_RECORD:
+		return record_run(q, messages);
 	default:
 		err_set(&err, ERR_USAGE, "%s: nothing answers this", q->view->name);
 	}

@@ -59,6 +59,10 @@ bool watch_options_take(const struct options *o, struct watch_options *ret, stru
 /** Writes all of it and empties it; false: nobody reads any more, or the disk is full (errno). */
 bool put_out(struct str *s);
 
+/** Writes messages to stderr now and empties them. */
+void put_err(struct str *messages);
+
+enum exit_code record_run(const struct request *q, struct str *messages);
 enum exit_code live_run(const struct request *q, const struct outlet *to, struct str *messages);
 
 #endif

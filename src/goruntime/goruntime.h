@@ -16,6 +16,8 @@ struct go_session;
  */
 bool go_open(struct target *t, struct arena *session, struct go_session **ret, struct err *err);
 void go_close(struct go_session *g);
+/** "go1.26.8" */
+const char *go_version(const struct go_session *g);
 
 /**
  * Reads one consistent snapshot, repeating what tore. `ret` is zero-initialised by the caller and

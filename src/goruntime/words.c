@@ -33,6 +33,11 @@ struct words_reader {
 	struct arena *mem;
 };
 
+const char *go_version(const struct go_session *g)
+{
+	return g->release.text;
+}
+
 int words_minor(const struct words_reader *w)
 {
 	return w->g->release.minor;

@@ -9,44 +9,28 @@ static void number(struct str *to, const char *key, uint64_t v)
 		str_addf(to, ",\"%s\":%llu", key, (unsigned long long)v);
 }
 
-static void add_sample(const struct sample *s, struct str *to)
-{
-	number(to, "rss", s->rss);
-	number(to, "heap_live", s->heap_live);
-	number(to, "heap_goal", s->heap_goal);
-	number(to, "heap_inuse", s->heap_inuse);
-	number(to, "heap_idle", s->heap_idle);
-	number(to, "heap_released", s->heap_released);
-	number(to, "stacks", s->stacks);
-	number(to, "goroutines", s->goroutines);
-	number(to, "num_gc", s->num_gc);
-	number(to, "threads", s->threads);
-	number(to, "heap_trigger", s->heap_trigger);
-	number(to, "heap_marked", s->marked);
-	number(to, "total_alloc", s->total_alloc);
-	number(to, "go_total", s->go_total);
-	number(to, "memory_limit", s->memory_limit);
-	str_addf(to, ",\"gogc\":%lld", (long long)s->gogc);
-	number(to, "gc_cpu_ns", s->gc_ns);
-	number(to, "gc_assist_ns", s->gc_assist_ns);
-	number(to, "gc_idle_ns", s->gc_idle_ns);
-	number(to, "cpu_ns", s->cpu_ns);
-	number(to, "scavenged", s->scavenged);
-}
+const struct metric_info METRICS[] = {
+#define METRIC(name, unit, help) {#name, unit, help, offsetof(struct sample, name)},
+#define CYCLE(name, unit, help)
+#include "series/metrics.def"
+#undef METRIC
+#undef CYCLE
+};
+const unsigned N_METRICS = ARRAY_LEN(METRICS);
+
+const struct metric_info CYCLES[] = {
+#define METRIC(name, unit, help)
+#define CYCLE(name, unit, help) {#name, unit, help, offsetof(struct gc_event, name)},
+#include "series/metrics.def"
+#undef METRIC
+#undef CYCLE
+};
+const unsigned N_CYCLES = ARRAY_LEN(CYCLES);
 
 static void add_gc(const struct gc_event *g, struct str *to)
 {
-	number(to, "pause_ns", g->pause_ns);
-	number(to, "heap_marked", g->heap_marked);
-	number(to, "heap_goal", g->heap_goal);
 	str_addf(to, ",\"forced\":%s", g->forced < 0 ? "null" : g->forced ? "true" : "false");
 	str_add(to, g->late ? ",\"late\":true" : ",\"late\":false");
-	number(to, "heap_end", g->heap_end);
-	number(to, "heap_start", g->heap_start);
-	number(to, "mark_ns", g->mark_ns);
-	number(to, "assist_ns", g->assist_ns);
-	number(to, "dedicated_ns", g->dedicated_ns);
-	number(to, "idle_ns", g->idle_ns);
 }
 
 static void add_lines(const struct lines_event *l, struct str *to)
@@ -82,9 +66,12 @@ void event_json(const struct event *e, struct str *to)
 			 (double)e->unix_ns / 1e9);
 	switch (e->kind) {
 	case EVENT_SAMPLE:
-		add_sample(&e->sample, to);
+		for (unsigned i = 0; i < N_METRICS; i++)
+			number(to, METRICS[i].name, metric_get(&e->sample, &METRICS[i]));
 		break;
 	case EVENT_GC:
+		for (unsigned i = 0; i < N_CYCLES; i++)
+			number(to, CYCLES[i].name, metric_get(&e->gc, &CYCLES[i]));
 		add_gc(&e->gc, to);
 		break;
 	case EVENT_LINES:

@@ -13,21 +13,13 @@
 
 enum event_kind { EVENT_SAMPLE, EVENT_GC, EVENT_LINES, EVENT_END };
 
-/** The runtime's words and RSS at one moment. Bytes; cumulative times in ns. */
+/** The runtime's words and RSS at one moment: rows METRIC of metrics.def. */
 struct sample {
-	uint64_t rss, heap_live, heap_goal, heap_trigger, heap_inuse, heap_idle, heap_released;
-	uint64_t stacks; /* StackInuse */
-	uint64_t goroutines, threads;
-	uint64_t num_gc;
-	uint64_t marked;       /* heap that the last cycle marked */
-	uint64_t total_alloc;  /* bytes ever allocated; UNKNOWN before Go 1.19 */
-	uint64_t go_total;     /* what GOMEMLIMIT counts; UNKNOWN before Go 1.19 */
-	uint64_t memory_limit; /* UNKNOWN: none */
-	int64_t gogc;	       /* -1: off */
-	uint64_t gc_ns, gc_assist_ns, gc_idle_ns,
-		cpu_ns;	    /* GC CPU of finished cycles, of
-			       GOMAXPROCS × time; UNKNOWN before 1.20 */
-	uint64_t scavenged; /* bytes returned in the background and eagerly; UNKNOWN: not counted */
+#define METRIC(name, unit, help) uint64_t name;
+#define CYCLE(name, unit, help)
+#include "series/metrics.def"
+#undef METRIC
+#undef CYCLE
 };
 
 /** One finished GC cycle. late: it passed between two reads, so that only n, t and pause are known.
@@ -37,12 +29,29 @@ struct gc_event {
 	bool late;
 	int forced;   /* by runtime.GC; -1 unknown */
 	bool t_known; /* false: even the runtime's ring has forgotten it */
-	uint64_t pause_ns, heap_marked, heap_goal;
-	uint64_t heap_end;   /* at the end of marking: the second number of a gctrace line */
-	uint64_t heap_start; /* where it began; UNKNOWN when the next has begun */
-	uint64_t mark_ns;    /* wall clock of concurrent mark; UNKNOWN likewise */
-	uint64_t assist_ns, dedicated_ns, idle_ns; /* CPU; UNKNOWN likewise */
+#define METRIC(name, unit, help)
+#define CYCLE(name, unit, help) uint64_t name;
+#include "series/metrics.def"
+#undef METRIC
+#undef CYCLE
 };
+
+/** A row of metrics.def, to be found in its struct by its offset. */
+struct metric_info {
+	const char *name, *unit, *help;
+	size_t offset;
+};
+extern const struct metric_info METRICS[], CYCLES[];
+extern const unsigned N_METRICS, N_CYCLES;
+
+static inline uint64_t *metric_of(void *row, const struct metric_info *m)
+{
+	return (uint64_t *)(void *)((char *)row + m->offset);
+}
+static inline uint64_t metric_get(const void *row, const struct metric_info *m)
+{
+	return *(const uint64_t *)(const void *)((const char *)row + m->offset);
+}
 
 /** RSS by line of the ledger. */
 struct lines_event {

@@ -79,6 +79,11 @@ const struct words *sampler_words(const struct sampler *s)
 	return &s->now;
 }
 
+int sampler_minor(const struct sampler *s)
+{
+	return words_minor(s->w);
+}
+
 uint64_t sampler_reads(const struct sampler *s)
 {
 	return s->reads;
@@ -195,14 +200,16 @@ static void fill_sample(const struct sampler *s, uint64_t rss, struct sample *re
 		.goroutines = s->goroutines,
 		.threads = c->threads,
 		.num_gc = c->numgc,
-		.marked = c->heapMarked,
+		.heap_marked = c->heapMarked,
 		.total_alloc = v19 ? c->totalAlloc : UNKNOWN,
 		.go_total = v19 ? c->mappedReady : UNKNOWN,
 		.memory_limit = c->memoryLimit == INT64_MAX ? UNKNOWN : (uint64_t)c->memoryLimit,
-		.gogc = c->gcPercent,
-		.gc_ns = c->has_cpu ? plus(c->cpu_gc_total) : UNKNOWN,
+		.gogc = c->gcPercent < 0 ? UNKNOWN : (uint64_t)c->gcPercent,
+		.gc_cpu_ns = c->has_cpu ? plus(c->cpu_gc_total) : UNKNOWN,
 		.gc_assist_ns = c->has_cpu ? plus(c->cpu_gc_assist) : UNKNOWN,
 		.gc_idle_ns = c->has_cpu ? plus(c->cpu_gc_idle) : UNKNOWN,
+		.idle_ns = c->has_cpu ? plus(c->cpu_idle) : UNKNOWN,
+		.procs = c->gomaxprocs,
 		.cpu_ns = c->has_cpu ? plus(c->cpu_total) : UNKNOWN,
 		.scavenged = words_minor(s->w) > 20 ? c->scav_bg + c->scav_eager : UNKNOWN,
 	};

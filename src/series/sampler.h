@@ -31,6 +31,8 @@ bool sampler_step(struct sampler *s, event_sink sink, void *ctx, struct err *err
 int64_t sampler_began(const struct sampler *s, int64_t *ret_unix_ns);
 /** The words as last read. */
 const struct words *sampler_words(const struct sampler *s);
+/** Of the release: 26 for Go 1.26. */
+int sampler_minor(const struct sampler *s);
 /** How many readings there were, for tests and --verbose. */
 uint64_t sampler_reads(const struct sampler *s);
 

@@ -1,0 +1,173 @@
+"""`whyrss record` and what a recording says: kills, full disks, ends, foreign files, leaks."""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+
+import pytest
+from conftest import LINES, WHYRSS, whyrss
+from demos import Demo, build
+from test_live import check_cycles, gctrace
+
+
+def record(pid, path, *args, **kw):
+    return subprocess.Popen([WHYRSS, "record", str(pid), "-o", str(path), *map(str, args)], stdin=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE, text=True, **kw)
+
+
+def wait_for(path, query, least, seconds=20):
+    """Until the file that is being written answers at least that much."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+                if (db.execute(query).fetchone()[0] or 0) >= least:
+                    return
+        except sqlite3.Error:
+            pass
+        time.sleep(0.1)
+    raise TimeoutError(query)
+
+
+def story(path, *args):
+    code, out, _ = whyrss(path, "--json", *args)
+    return json.loads(out)
+
+
+def test_recording(tmp_path):
+    """Cycles as in gctrace, ledgers whose lines add up, call sites at the peak; read by SQLite's own tools."""
+    db = tmp_path / "x.db"
+    with open(tmp_path / "trace", "wb") as log, Demo(build("tour"), env={"GODEBUG": "gctrace=1"}, stderr=log) as d:
+        r = record(d.pid, db, "--duration", "6s")
+        wait_for(db, "SELECT count(*) FROM sample", 5)
+        for _ in range(4):
+            d.cmd("gc")
+            time.sleep(0.3)
+        _, err = r.communicate(timeout=30)
+        assert r.returncode == 0, err
+        memstats = d.truth()["memstats"]
+    with sqlite3.connect(db) as q:
+        q.row_factory = sqlite3.Row
+        meta = dict(q.execute("SELECT key, value FROM meta").fetchall())
+        cycles = [dict(row) for row in q.execute("SELECT *, t / 1e9 AS t FROM cycle ORDER BY n")]
+        ledgers = q.execute("SELECT * FROM ledger").fetchall()
+        sites = q.execute("SELECT * FROM peak_sites").fetchall()
+        by_line = q.execute("SELECT t, sum(resident) AS rss FROM rss_by_line GROUP BY t").fetchall()
+        whole = [json.loads(row["json"]) for row in ledgers if row["json"]]
+    assert meta["schema"] == "whyrss.recording/1" and int(meta["pid"]) == d.pid and meta["ended_why"]
+    check_cycles([c | {"late": bool(c["late"]), "forced": None if c["forced"] is None else bool(c["forced"])} for c in cycles],
+                 gctrace(tmp_path / "trace"), memstats, 3)
+    assert len(ledgers) >= 1 and {row["rss"] for row in by_line} <= {row["rss"] for row in ledgers}
+    assert whole and whole[0]["schema"] == "whyrss.ledger/1" and [x["id"] for x in whole[0]["lines"]] == LINES
+    assert any("main.fillCache" in s["frames"] for s in sites) and sites[0]["inuse_space"] > 10 << 20
+    got = story(db)
+    assert got["schema"] == "whyrss.recording/1" and got["peak"]["rss"] >= 200 << 20
+    assert got["peak"]["cause"] and got["peak"]["sites"] and len(got["lines"]) == len(LINES)
+    assert got["ended"] and got["gc"]["cycles"] >= 3
+    _, text, _ = whyrss(db)
+    assert "peak" in text and "main.fillCache" in text
+
+
+def test_killed(tmp_path):
+    db = tmp_path / "x.db"
+    with Demo(build("nothing")) as d:
+        r = record(d.pid, db)
+        wait_for(db, "SELECT count(*) FROM sample", 20)
+        r.kill()
+        r.wait(10)
+        got = story(db)
+    assert got["samples"] >= 20 and got["ended"] is None
+    assert any("no end" in n for n in got["notes"])
+
+
+@pytest.mark.parametrize("how", ["target ends", "SIGTERM", "SIGINT"])
+def test_ends_in_good_order(tmp_path, how):
+    db = tmp_path / "x.db"
+    with Demo(build("nothing")) as d:
+        r = record(d.pid, db)
+        wait_for(db, "SELECT count(*) FROM sample", 10)
+        if how != "target ends":
+            r.send_signal(getattr(signal, how))
+            _, err = r.communicate(timeout=20)
+    if how == "target ends":
+        _, err = r.communicate(timeout=20)
+    assert r.returncode == 0, err
+    assert not os.path.exists(f"{db}-wal")
+    got = story(db)
+    assert got["ended"] and got["samples"] >= 10
+    assert ("ended" in got["ended"]) == (how == "target ends")
+
+
+def test_full_disk(tmp_path):
+    """A limit on the size of a file is what a full disk is: what was written stays readable, and it says so."""
+    db = tmp_path / "x.db"
+    with Demo(build("nothing")) as d:
+        r = record(d.pid, db, "--hz", 1000, "--duration", "30s",
+                   preexec_fn=lambda: __import__("resource").setrlimit(__import__("resource").RLIMIT_FSIZE, (600_000, 600_000)))
+        _, err = r.communicate(timeout=40)
+    assert r.returncode == 1 and "what was written is kept" in err, err
+    assert "Traceback" not in err and len(err.splitlines()) <= 3
+    assert story(db)["samples"] >= 100
+
+
+def test_size_bound(tmp_path):
+    db = tmp_path / "x.db"
+    with Demo(build("nothing")) as d:
+        r = record(d.pid, db, "--hz", 1000, "--max-size", "1MiB", "--duration", "12s")
+        largest = 0
+        while r.poll() is None:
+            largest = max(largest, sum(os.path.getsize(f) for f in (db, f"{db}-wal") if os.path.exists(f)))
+            time.sleep(0.05)
+        assert r.returncode == 0
+    assert largest <= 1.1 * (1 << 20), largest
+    got = story(db)
+    assert got["seconds"] > 11 and got["samples"] > 500
+
+
+def test_no_leak(tmp_path):
+    db = tmp_path / "x.db"
+    with Demo(build("rawmmap")) as d:
+        assert record(d.pid, db, "--duration", "4s").wait(30) == 0
+    got = story(db)
+    assert got["rss"]["trend"] == "flat" and "no leak" in got["words"][0]
+
+
+def test_foreign_files(tmp_path):
+    foreign = tmp_path / "foreign.db"
+    with sqlite3.connect(foreign) as q:
+        q.execute("CREATE TABLE sample (t)")
+    code, _, err = whyrss(foreign, check=False)
+    assert code == 1 and err.count("\n") == 1 and "another program" in err
+    trick = tmp_path / "trick.db"     # views that never end, in the place of tables
+    with sqlite3.connect(trick) as q:
+        q.execute(f"PRAGMA application_id = {0x57525353}")
+        q.execute("CREATE TABLE meta (key, value)")
+        for name in ("sample", "cycle", "ledger", "stack", "site"):
+            q.execute(f"CREATE VIEW {name} AS WITH RECURSIVE r(t) AS (SELECT 1 UNION ALL SELECT t + 1 FROM r) SELECT t FROM r")
+    code, _, err = whyrss(trick, check=False)
+    assert code == 1 and err.count("\n") == 1
+    with Demo(build("nothing")) as d:
+        code, _, err = whyrss("record", d.pid, "-o", foreign, "--duration", "1s", check=False)
+    assert code == 2 and "exists already" in err
+    code, _, err = whyrss("live", foreign, check=False)
+    assert code == 2 and "running process" in err
+
+
+def test_truncated(tmp_path):
+    db = tmp_path / "x.db"
+    with Demo(build("nothing")) as d:
+        assert record(d.pid, db, "--hz", 1000, "--duration", "3s").wait(30) == 0
+    size = os.path.getsize(db)
+    for part in (0, 50, 1000, 5000, size // 2, size - 1000):
+        cut = tmp_path / f"cut-{part}.db"
+        shutil.copy(db, cut)
+        os.truncate(cut, part)
+        code, out, err = whyrss(cut, check=False)
+        # the last page may be one that no question needs
+        assert code in ((1, 3) if part < size - 4096 else (0, 1, 3)) and (code != 1 or err.count("\n") == 1), (part, code, out, err)
+        if code == 3:
+            assert "damaged" in out
