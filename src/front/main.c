@@ -14,6 +14,7 @@
 #include "front/pprof.h"
 #include "front/run.h"
 #include "front/sandbox.h"
+#include "front/source.h"
 
 /* A closed descriptor 0, 1 or 2 would be taken by the next file that is opened. */
 static void keep_standard_files(void)
@@ -70,6 +71,9 @@ static void give_up_rights(const struct request *q)
 		allow |= SANDBOX_WRITE;
 	if (f & VIEW_NET)
 		allow |= SANDBOX_NET;
+	/* SQLite keeps an index of what was written last beside the file. */
+	if (q->target && source_is_recording(q->target))
+		allow |= SANDBOX_WRITE;
 	if (option_set(&q->options, OPT_FREEZE))
 		allow |= SANDBOX_STOP;
 #ifndef __SANITIZE_ADDRESS__ /* its search for leaks at the end stops this process with ptrace */

@@ -54,6 +54,11 @@ static enum source_kind file_kind(const char *path)
 	return SOURCE_FILE;
 }
 
+bool source_is_recording(const char *word)
+{
+	return file_kind(word) == SOURCE_RECORDING;
+}
+
 bool source_refuse(const struct source_word *w, struct err *err)
 {
 	static const char *const what[SOURCE_KINDS] = {

@@ -42,17 +42,6 @@ static const struct column SITE_COLUMNS[] = {
 	[COL_STACK] = {"stack", NULL, COLUMN_TEXT, 0},
 };
 
-static const char *rfc3339(struct arena *a, int64_t unix_ns)
-{
-	time_t s = (time_t)(unix_ns / 1000000000);
-	struct tm tm;
-	char text[40];
-
-	if (!gmtime_r(&s, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		return "";
-	return arena_strdup(a, text);
-}
-
 static const char *clock_words(struct arena *a, int64_t unix_ns)
 {
 	time_t s = (time_t)(unix_ns / 1000000000);
