@@ -25,13 +25,11 @@ static int exe_open(int pid)
 }
 
 /* Why a program of this release can't be explained; NULL: it can. As goruntime/open.c refuses. */
-static const char *refusal(const char *version, bool stripped)
+static const char *refusal(const char *version)
 {
 	unsigned minor;
 
-	if (sscanf(version, "go1.%u", &minor) == 1 && minor < 18)
-		return "older than Go 1.18";
-	return stripped ? "stripped" : NULL;
+	return sscanf(version, "go1.%u", &minor) == 1 && minor < 18 ? "older than Go 1.18" : NULL;
 }
 
 static bool is_go(int fd, struct arena *a, const char **ret_version, const char **ret_why)
@@ -49,7 +47,7 @@ static bool is_go(int fd, struct arena *a, const char **ret_version, const char 
 	elf_close(&e);
 	if (found) {
 		*ret_version = arena_strdup(a, info.version ? info.version : "");
-		*ret_why = refusal(*ret_version, !e.has_symtab);
+		*ret_why = refusal(*ret_version);
 	}
 	return found;
 }

@@ -192,6 +192,8 @@ bool source_open(const struct source_word *w, const struct source_options *o, st
 	s->name = w->path ? s->word.path : arena_printf(&s->mem, "%d", w->pid);
 	if (!open_target(&s->word, o, &s->t, err))
 		goto failed;
+	/* for tests: the same process with and without its symbols */
+	s->t->hide_symbols = getenv("WHYRSS_HIDE_SYMBOLS") != NULL;
 	s->took.open = lap(&at);
 	if (!target_facts(s->t, &s->mem, err))
 		goto failed;

@@ -12,8 +12,8 @@ struct blocks {
 	struct target *t;
 	uint32_t n, max, mask, hand;
 	struct block {
-		taddr at; /* of the block; 1: empty */
-		bool whole;
+		taddr at;	/* of the block; 1: empty */
+		uint16_t pages; /* bit k: page k of it could be read */
 		uint8_t *data;
 	} * v;
 	uint32_t *hash; /* index + 1 into v */
@@ -52,6 +52,29 @@ static void blocks_rehash(struct blocks *b)
 	}
 }
 
+/** Reads a block; at the border of a mapping page by page, once, and not each thing in it on its
+ * own. */
+static void block_fill(struct target *t, struct block *k)
+{
+	size_t got = target_read(t, k->at, k->data, BLOCK_SIZE);
+	k->pages = 0;
+	for (uint32_t i = 0; i < BLOCK_SIZE / OS_PAGE; i++) {
+		size_t off = (size_t)i * OS_PAGE;
+		if (got >= off + OS_PAGE ||
+		    target_read(t, k->at + off, k->data + off, OS_PAGE) == OS_PAGE)
+			k->pages |= (uint16_t)(1U << i);
+	}
+}
+
+/** Whether n bytes at an offset of a block were read. */
+static bool block_has(const struct block *k, size_t off, size_t n)
+{
+	for (size_t i = off / OS_PAGE; i <= (off + n - 1) / OS_PAGE; i++)
+		if (!(k->pages & 1U << i))
+			return false;
+	return true;
+}
+
 static struct block *block_get(struct blocks *b, taddr at)
 {
 	uint32_t s = block_slot(b, at);
@@ -71,7 +94,7 @@ static struct block *block_get(struct blocks *b, taddr at)
 		k->at = at;
 		blocks_rehash(b);
 	}
-	k->whole = target_read(b->t, at, k->data, BLOCK_SIZE) == BLOCK_SIZE;
+	block_fill(b->t, k);
 	return k;
 }
 
@@ -82,10 +105,10 @@ bool blocks_read(struct blocks *b, taddr at, void *dst, size_t n)
 		taddr base = round_down(at, BLOCK_SIZE);
 		struct block *k = block_get(b, base);
 		size_t off = (size_t)(at - base), part = MIN(n, BLOCK_SIZE - off);
-		if (k->whole)
+		if (block_has(k, off, part))
 			memcpy(to, k->data + off, part);
 		else if (target_read(b->t, at, to, part) != part)
-			return false; /* a block at the border of a mapping: exact reads */
+			return false; /* perhaps it can be read by now */
 		at += part, to += part, n -= part;
 	}
 	return true;

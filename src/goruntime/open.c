@@ -4,6 +4,7 @@
  * the nearest record's; whichever it is, it is believed only when the runtime's own sizes agree
  * with it (mheap_.spanalloc.size and its like).
  */
+#include "goruntime/find.h"
 #include "goruntime/rt.h"
 
 #include <elf.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define MAX_IMAGES 512U
+#define FIND_TRIES 3
 
 static void session_note(struct go_session *g, const char *text)
 {
@@ -104,8 +106,7 @@ static bool find_images(struct go_session *g, struct err *err)
 			if (go_buildinfo_read(&e, g->mem, &info, NULL) && info.found) {
 				const char *mheap = "runtime.mheap_";
 				taddr at = 0;
-				if (e.has_symtab)
-					elf_symbols(&e, &mheap, 1, &at, NULL);
+				elf_symbols(&e, &mheap, 1, &at, NULL);
 				f->go = true;
 				f->own_runtime = !e.has_symtab || at != 0;
 				f->version = info.version;
@@ -151,28 +152,66 @@ const struct mapping *main_mapping(const struct go_session *g)
 	return NULL;
 }
 
-static bool read_symbols(struct go_session *g, const struct elf_image *e, uint64_t *size,
-			 struct err *err)
+/** What the symbol tables say, load bias added; a stripped program has none, or a few dynamic ones.
+ */
+static void read_symbols(struct go_session *g, const struct elf_image *e, uint64_t *size)
 {
 	const char **names = ARENA_ARRAY(g->mem, const char *, N_SYMBOL_ROWS);
 	taddr *value = symbols_array(&g->sym);
+	if (g->t->hide_symbols)
+		return;
 	for (uint32_t i = 0; i < N_SYMBOL_ROWS; i++)
 		names[i] = SYMBOL_ROWS[i].names;
 	elf_symbols(e, names, N_SYMBOL_ROWS, value, size);
+	for (uint32_t i = 0; i < N_SYMBOL_ROWS; i++)
+		value[i] += value[i] != 0 ? g->main->bias : 0;
+}
+
+/** A note in one sentence: how the variables were found. */
+static void note_found(struct go_session *g, const struct find_report *r)
+{
+	uint32_t how[FOUND_CODE + 1] = {0};
+	char names[200] = "";
 	for (uint32_t i = 0; i < N_SYMBOL_ROWS; i++) {
-		if (value[i] != 0)
-			value[i] += g->main->bias;
-		else if (SYMBOL_ROWS[i].required && g->stripped)
-			return err_set(err, ERR_RELEASE,
-				       "%s is stripped of its symbol table: the runtime's "
-				       "variables can't be found yet",
-				       g->main->path);
-		else if (SYMBOL_ROWS[i].required)
-			return err_set(err, ERR_RELEASE,
-				       "%s has no symbol %s: not a release of Go that is known",
-				       g->main->path, SYMBOL_ROWS[i].names);
+		size_t len = strlen(names);
+		how[r->v[i].how]++;
+		/* of a release that has it */
+		if (r->v[i].how == FOUND_NOT &&
+		    find_since((enum symbol_index)i) <= g->release.minor)
+			snprintf(names + len, sizeof names - len, "%s%s", len > 0 ? ", " : "",
+				 SYMBOL_ROWS[i].id);
 	}
-	return true;
+	uint32_t n = how[FOUND_BOTH] + how[FOUND_CODE] + how[FOUND_SCAN];
+	if (n == 0)
+		return;
+	session_note(g,
+		     arena_printf(g->mem,
+				  "no symbol table: %u of the runtime's variables were found by "
+				  "their invariants and by its code, %u by its code, %u by their "
+				  "invariants%s%s",
+				  how[FOUND_BOTH], how[FOUND_CODE], how[FOUND_SCAN],
+				  names[0] ? "; not found: " : "", names));
+}
+
+/** Fills in what no symbol told, by the layout that the session has now. */
+static bool complete_symbols(struct go_session *g, struct err *err)
+{
+	const taddr *value = symbols_array(&g->sym);
+	bool complete = !g->stripped;
+	for (uint32_t i = 0; i < N_SYMBOL_ROWS && complete; i++)
+		complete = value[i] != 0 || !SYMBOL_ROWS[i].required;
+	if (complete)
+		return true;
+	struct symbols told = g->sym;
+	struct err why = {0};
+	for (int i = 0; i < FIND_TRIES; i++) {
+		g->sym = told; /* a running program can tear what is read */
+		if (find_globals(g, &g->sym, g->found, &why))
+			return true;
+	}
+	if (err != NULL)
+		*err = why;
+	return false;
 }
 
 /** The runtime says how large its structs are: does the layout agree? */
@@ -199,12 +238,33 @@ static bool layout_checks(struct go_session *g, const struct layout *l, struct e
 	return true;
 }
 
+/** Whether the session's layout is that of the program that runs. */
+static bool layout_fits(struct go_session *g, struct err *err)
+{
+	struct symbols told = g->sym;
+	if (complete_symbols(g, err) && layout_checks(g, &g->layout, err))
+		return true;
+	g->sym = told;
+	return false;
+}
+
+/** How sure the nearest record is: what of it could be checked. */
+static void note_nearest(struct go_session *g, const char *dwarf)
+{
+	uint32_t of = 0, hold = find_verify(g, &g->sym, &of);
+	session_note(g, arena_printf(g->mem,
+				     "%s has no recorded layout (%s): read with that of %s, whose "
+				     "checks pass; the invariants of %u of %u of the runtime's "
+				     "variables hold",
+				     g->release.text, dwarf, g->layout.recorded_as, hold, of));
+}
+
 static bool choose_layout(struct go_session *g, int fd, struct err *err)
 {
 	struct err why = {0}, dwarf = {0};
 	struct layout *l = &g->layout;
 	if (layout_recorded(&g->release, l)) {
-		if (layout_checks(g, l, &why)) {
+		if (layout_fits(g, &why)) {
 			g->layout_from = arena_printf(g->mem, "recorded for %s", l->recorded_as);
 			return true;
 		}
@@ -213,34 +273,41 @@ static bool choose_layout(struct go_session *g, int fd, struct err *err)
 					  "the layout recorded for %s does not fit this build: %s",
 					  g->release.text, why.msg));
 	}
-	if (layout_dwarf(fd, l, &dwarf) && layout_checks(g, l, &dwarf)) {
+	if (layout_dwarf(fd, l, &dwarf) && layout_fits(g, &dwarf)) {
 		g->layout_from = "DWARF";
 		return true;
 	}
-	if (layout_nearest(&g->release, l) && layout_checks(g, l, &why)) {
+	if (layout_nearest(&g->release, l) && layout_fits(g, &why)) {
 		g->layout_from = arena_printf(g->mem, "nearest record, %s", l->recorded_as);
-		session_note(g, arena_printf(g->mem,
-					     "%s has no recorded layout (%s): read with that of "
-					     "%s, whose checks pass",
-					     g->release.text, dwarf.msg, l->recorded_as));
+		note_nearest(g, dwarf.msg);
 		return true;
 	}
 	return err_set(err, ERR_RELEASE, "%s: no layout fits: %s; DWARF: %s", g->release.text,
 		       why.kind != ERR_NONE ? why.msg : "no record", dwarf.msg);
 }
 
+#define MAX_WAIT_REASONS 128U
+
+/** The texts of g.waitreason; size is the symbol's, 0: as many as look like it. */
 static void read_wait_reasons(struct go_session *g, uint64_t size)
 {
-	uint32_t n = (uint32_t)MIN(size / 16, 128);
+	uint32_t n = (uint32_t)MIN(size / 16, MAX_WAIT_REASONS);
 	struct {
 		uint64_t ptr, len;
-	} v[128];
-	if (g->sym.waitReasonStrings == 0 || n == 0 ||
-	    target_read(g->t, g->sym.waitReasonStrings, v, n * 16) != n * 16)
+	} v[MAX_WAIT_REASONS] = {0};
+	if (g->sym.waitReasonStrings == 0)
 		return;
+	if (n == 0)
+		n = MAX_WAIT_REASONS;
+	n = (uint32_t)(target_read(g->t, g->sym.waitReasonStrings, v, n * sizeof v[0]) /
+		       sizeof v[0]);
 	const char **names = ARENA_ARRAY(g->mem, const char *, n);
 	for (uint32_t i = 0; i < n; i++) {
 		char *s = NULL;
+		if (v[i].len > 64 && size == 0) {
+			n = i;
+			break;
+		}
 		names[i] = mem_string(g->t, v[i].ptr, v[i].len, 64, g->mem, &s, NULL) ? s : "";
 	}
 	g->wait_reasons = names;
@@ -285,10 +352,13 @@ bool go_open(struct target *t, struct arena *session, struct go_session **ret, s
 		return err_in(err, "%s", g->main->path);
 	g->stripped = !e.has_symtab;
 	uint64_t *size = ARENA_ARRAY(session, uint64_t, N_SYMBOL_ROWS);
-	bool ok = read_symbols(g, &e, size, err);
+	g->stripped |= t->hide_symbols;
+	g->found = ARENA_NEW(session, struct find_report);
+	read_symbols(g, &e, size);
 	elf_close(&e);
-	if (!ok || !read_release(g, err) || !choose_layout(g, fd, err))
+	if (!read_release(g, err) || !choose_layout(g, fd, err))
 		return false;
+	note_found(g, g->found);
 	for (uint32_t i = 0; i < N_SYMBOL_ROWS; i++) {
 		if (strcmp(SYMBOL_ROWS[i].id, "waitReasonStrings") == 0)
 			read_wait_reasons(g, size[i]);

@@ -25,6 +25,8 @@ struct image_file {
 	uint32_t n_ranges;
 };
 
+struct find_report;
+
 struct go_session {
 	struct target *t;
 	struct arena *mem;
@@ -37,6 +39,7 @@ struct go_session {
 	uint32_t n_images;
 	const struct image_file *main;
 	bool stripped, cgo;
+	struct find_report *found; /* how the variables were found where no symbol told */
 	bool memprofile_linked;
 	const char *layout_from;
 	struct pcln *pcln; /* opened on first use */

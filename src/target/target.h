@@ -55,6 +55,7 @@ struct target {
 	bool held;	    /* no thread runs while it is read: --freeze, a core */
 	int64_t stopped_ns; /* how long --freeze held it: set by target_thaw; 0 before, and without
 			       it */
+	bool hide_symbols;  /* for tests: as if its files had no symbol table */
 	void *impl;
 };
 
