@@ -26,7 +26,7 @@ set -u
 OUT=${1:?usage: build-probes.sh OUTDIR [RELEASE...]}; shift
 GO=${GO:-go}
 KEEP=${KEEP-1.21.13 1.22.12 1.23.12 1.24.13 1.25.10 1.26.8 1.27.4 1.18.10 1.19.13 1.20.14}
-FIRST_MINOR=21                          # all patches from 1.21 on: runtime layouts of older releases are of the last patch
+FIRST_MINOR=18
 OLD='1.18.10 1.19.13 1.20.14'
 
 mkdir -p "$OUT/src" && OUT=$(cd "$OUT" && pwd) || exit 2
@@ -146,11 +146,14 @@ status() {
   [ "$2" != FAIL ] || failed=1
 }
 
+# The first release of a series had no patch number before 1.21: go1.20, then go1.20.1.
+called() { case $1 in 1.18.0|1.19.0|1.20.0) echo "go${1%.0}";; *) echo "go$1";; esac; }
+
 # fetch RELEASE: sets $root to the release's GOROOT, or $result and $why.
 fetch() {
   for _ in 1 2; do
-    if root=$(GOTOOLCHAIN=go$1 "$GO" env GOROOT 2>"$work/fetch.log"); then
-      [ "$(GOTOOLCHAIN=local "$root/bin/go" env GOVERSION 2>/dev/null)" = "go$1" ] && return 0
+    if root=$(GOTOOLCHAIN=$(called "$1") "$GO" env GOROOT 2>"$work/fetch.log"); then
+      [ "$(GOTOOLCHAIN=local "$root/bin/go" env GOVERSION 2>/dev/null)" = "$(called "$1")" ] && return 0
       echo "its GOROOT $root is another release" >> "$work/fetch.log"
     fi
     why=$(tail -n 1 "$work/fetch.log" | cut -c 1-300)
@@ -172,7 +175,7 @@ build() {
   fi
   # It must be what its name says, have the sections that layouts are read from, and run.
   result=FAIL
-  local said want="go$1"
+  local said want; want=$(called "$1")
   said=$("$tmp" < /dev/null 2>&1) || { why="it does not run: $(head -n 1 <<<"$said")"; return; }
   # A variant says "go1.25.3 X:greenteagc", and from 1.26 on "go1.26.0-X:nogreenteagc".
   case $said in "ready $want "[0-9]*|"ready $want"[\ -]"X:$2 "*) ;; *) why="it says: $said"; return;; esac

@@ -154,16 +154,7 @@ def test_list():
         assert row and "nothing" in row[0] and "go1." in row[0]
 
 
-STRIPPED = ["-ldflags=-s -w"]
-
-
-def test_stripped_says_so():
-    """Stripped binaries come with the next issue: until then one sentence."""
-    with Demo(build("nothing", flags=STRIPPED)) as d:
-        fails(d.pid, says=["strip"])
-
-
-@pytest.mark.parametrize("flags", [["-buildmode=pie"], ["-ldflags=-w"], ["-trimpath"], ["-ldflags=-compressdwarf=false"], ["-race"]])
+@pytest.mark.parametrize("flags", [["-buildmode=pie"], ["-ldflags=-w"], ["-ldflags=-s -w"], ["-trimpath"], ["-ldflags=-compressdwarf=false"], ["-race"]])
 def test_build_modes(flags):
     cgo = "-race" in flags
     with Demo(build("fragmentation", flags=flags, cgo=cgo)) as d:

@@ -53,13 +53,15 @@ int main(int argc, char **argv)
 	       g[1]->release.text, g[1]->layout_from, ms[0], ms[1]);
 	for (uint32_t i = 0; i < N_SYMBOL_ROWS; i++) {
 		const struct found *v = &g[1]->found->v[i];
+		bool told =
+			g[0] != NULL && (!g[0]->stripped || g[0]->found->v[i].how == FOUND_SYMBOL);
 		printf("\"%s\": {\"required\": %s, \"since\": %d, \"symbol\": %llu, \"scan\": "
 		       "%llu, "
 		       "\"places\": %u, \"code\": %llu, \"witnesses\": %u, \"contradicted\": %u, "
 		       "\"how\": \"%s\", \"believed\": %llu}%s\n",
 		       SYMBOL_ROWS[i].id, SYMBOL_ROWS[i].required ? "true" : "false",
 		       find_since((enum symbol_index)i),
-		       (unsigned long long)(g[0] ? symbols_array(&g[0]->sym)[i] : 0),
+		       (unsigned long long)(told ? symbols_array(&g[0]->sym)[i] : 0),
 		       (unsigned long long)v->scan, v->places, (unsigned long long)v->code,
 		       v->witnesses, v->contradicted, how[v->how],
 		       (unsigned long long)symbols_array(&g[1]->sym)[i],
