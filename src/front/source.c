@@ -157,6 +157,7 @@ static bool open_target(const struct source_word *w, const struct source_options
 		return live_open(w->pid, &(struct live_options){.freeze = o->freeze, .pss = o->pss},
 				 ret, err);
 	case SOURCE_CORE:
+	case SOURCE_CAPTURE:
 		if (o->freeze)
 			return err_set(err, ERR_USAGE, "--freeze: %.120s is no process", w->path);
 		return core_open(w->path, &(struct core_options){.exe = o->exe}, ret, err);

@@ -101,6 +101,8 @@ static struct block *block_get(struct blocks *b, taddr at)
 bool blocks_read(struct blocks *b, taddr at, void *dst, size_t n)
 {
 	uint8_t *to = dst;
+	if (b->t->exact)
+		return target_read(b->t, at, dst, n) == n;
 	while (n > 0) {
 		taddr base = round_down(at, BLOCK_SIZE);
 		struct block *k = block_get(b, base);
@@ -152,6 +154,7 @@ void sort_addrs(struct arena *scratch, taddr *v, uint32_t n)
 
 #define GATHER_BYTES (256U << 10) /* stays in the processor's cache */
 #define GATHER_RUNS  64U
+#define EXACT_RUNS   512U
 
 void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint32_t size,
 	    gather_fn fn, void *ctx)
@@ -162,11 +165,12 @@ void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint
 	struct arena_mark mark = arena_mark(scratch);
 	uint8_t *buf = arena_alloc(scratch, GATHER_BYTES);
 	uint8_t *one = arena_alloc(scratch, size);
-	struct mem_span *run = ARENA_ARRAY(scratch, struct mem_span, GATHER_RUNS);
-	uint32_t *first = ARENA_ARRAY(scratch, uint32_t, GATHER_RUNS + 1);
+	uint32_t max = t->exact ? EXACT_RUNS : GATHER_RUNS;
+	struct mem_span *run = ARENA_ARRAY(scratch, struct mem_span, max);
+	uint32_t *first = ARENA_ARRAY(scratch, uint32_t, max + 1);
 	for (uint32_t i = 0; i < n;) {
 		uint32_t runs = 0, used = 0;
-		while (i < n && runs < GATHER_RUNS && used + size <= GATHER_BYTES) {
+		while (i < n && runs < max && used + size <= GATHER_BYTES) {
 			uint32_t from = i;
 			taddr end = at[i] + size;
 			/* A gap is bridged only inside one OS page: that page is resident for its
@@ -174,6 +178,8 @@ void gather(struct target *t, struct arena *scratch, taddr *at, uint32_t n, uint
 			for (i++; i < n && at[i] - at[from] + size <= GATHER_BYTES - used &&
 				  at[i] >= at[i - 1];
 			     i++) {
+				if (at[i] > end && t->exact)
+					break;
 				if (at[i] > end &&
 				    (at[i] - 1) >> OS_PAGE_SHIFT != (end - 1) >> OS_PAGE_SHIFT &&
 				    at[i] >> OS_PAGE_SHIFT != (end - 1) >> OS_PAGE_SHIFT)

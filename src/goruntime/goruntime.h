@@ -5,6 +5,7 @@
 #ifndef GORUNTIME_GORUNTIME_H
 #define GORUNTIME_GORUNTIME_H
 
+#include "base/str.h"
 #include "goruntime/layout.h"
 #include "snapshot/snapshot.h"
 #include "target/target.h"
@@ -27,5 +28,9 @@ const char *go_version(const struct go_session *g);
  */
 bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, struct err *err);
 void snapshot_free(struct snapshot *s);
+
+/** Adds the session, and those results of a snapshot (of all that NEED_CAPTURE asks for) whose
+ * memory is the program's own, as text for a capture: go_open of a target with `saved` reads it. */
+void go_save(const struct go_session *g, const struct snapshot *s, struct str *to);
 
 #endif

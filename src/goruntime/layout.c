@@ -38,6 +38,7 @@ enum field_index {
 	N_FIELDS
 };
 
+#define MOST_OF_TYPE ((uint64_t)1 << 22) /* the largest, heapArena, has some 1 MiB */
 #define FIRST_FIELD offsetof(struct layout, mheap_size)
 static_assert(sizeof(struct layout) - FIRST_FIELD >= N_FIELDS * sizeof(struct field), "fields");
 static_assert(offsetof(struct layout, mheap_sweepgen) - FIRST_FIELD == sizeof(struct field),
@@ -220,6 +221,35 @@ bool layout_dwarf(int elf_fd, struct layout *ret, struct err *err)
 				       paths[0] ? "." : "", (int)strcspn(paths, "|"), paths);
 	}
 	*ret = l;
+	return true;
+}
+
+bool layout_plausible(const struct layout *l, struct err *err)
+{
+	/* types that are copied into room of a fixed size */
+	static const struct {
+		const char *type;
+		uint32_t most;
+	} limits[] = {{"runtime.mspan", 512},	   {"runtime.g", 1024},
+		      {"runtime.moduledata", 1024}, {"runtime.gcControllerState", 1024}};
+	struct layout copy = *l;
+	const struct field *f = layout_fields(&copy);
+
+	for (uint32_t i = 0; i < N_FIELDS; i++) {
+		uint64_t end = (uint64_t)f[i].off + f[i].width, size = MOST_OF_TYPE;
+
+		if (f[i].width == 0)
+			continue;
+		for (uint32_t k = 0; k < N_FIELDS; k++)
+			if (!*FIELD_ROWS[k].paths && !strcmp(FIELD_ROWS[k].type, FIELD_ROWS[i].type))
+				size = MIN(size, f[k].width);
+		for (size_t k = 0; k < ARRAY_LEN(limits); k++)
+			if (!strcmp(limits[k].type, FIELD_ROWS[i].type))
+				size = MIN(size, limits[k].most);
+		if (end > size)
+			return err_set(err, ERR_RELEASE, "%s lies outside of its type",
+				       FIELD_ROWS[i].id);
+	}
 	return true;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "goruntime/find.h"
 #include "goruntime/rt.h"
+#include "goruntime/saved.h"
 
 #include <elf.h>
 #include <stdio.h>
@@ -343,6 +344,12 @@ bool go_open(struct target *t, struct arena *session, struct go_session **ret, s
 	g->os = t->os;
 	g->mem = session;
 	g->main_fd = -1;
+	if (t->ops->saved != NULL) {
+		size_t n;
+		const char *text = t->ops->saved(t, &n);
+		*ret = g;
+		return session_load(g, text, n, err);
+	}
 	if (!find_images(g, err))
 		return false;
 	const struct mapping *m = main_mapping(g);

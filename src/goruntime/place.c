@@ -5,9 +5,23 @@
 
 #include <string.h>
 
+struct pcln_source {
+	struct target *t;
+	taddr start, end; /* of the tables; inline trees lie elsewhere */
+};
+
 static size_t read_target(void *ctx, taddr at, void *dst, size_t n)
 {
-	return target_read(ctx, at, dst, n);
+	const struct pcln_source *p = ctx;
+	/* The tables are read in blocks. What lies around them is the program's, and is not for a
+	 * recording: then the reader asks again for less. */
+	if (p->t->exact && at < p->start && at + n > p->start)
+		return 0;
+	if (p->t->exact && at < p->end && at + n > p->end)
+		n = p->end - at;
+	else if (p->t->exact && (at >= p->end || at + n <= p->start) && n > PCLN_LITTLE)
+		return 0;
+	return target_read(p->t, at, dst, n);
 }
 
 struct pcln *go_pcln(struct go_session *g)
@@ -45,7 +59,11 @@ struct pcln *go_pcln(struct go_session *g)
 		*v[i].at = s.ptr;
 		*v[i].len = s.len;
 	}
-	(void)pcln_open(&m, read_target, g->t, g->mem, &g->pcln, NULL);
+	struct pcln_source *p = ARENA_NEW(g->mem, struct pcln_source);
+	*p = (struct pcln_source){.t = g->t, .start = m.pcheader, .end = m.pclntable + m.pclntable_len};
+	if (p->end < p->start)
+		p->end = p->start;
+	(void)pcln_open(&m, read_target, p, g->mem, &g->pcln, NULL);
 	return g->pcln;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "goruntime/place.h"
 #include "goruntime/rt.h"
+#include "goruntime/saved.h"
 #include "native/native.h"
 
 #include <string.h>
@@ -103,6 +104,43 @@ static void read_native(struct reading *r)
 	native_read(r->t, &taken, r->g0_stacks.v, r->g0_stacks.n, r->mem, s, &s->native);
 }
 
+/*
+ * Reads what a capture keeps as a result, or takes it from there: `read` looks into memory of the
+ * program itself, which is not recorded.
+ */
+static void read_aside(struct reading *r, uint32_t need, void (*read)(struct reading *r))
+{
+	struct snapshot *s = r->s;
+	const struct saved *saved = r->g->saved;
+	if (saved != NULL) {
+		if (need & NEED_NATIVE)
+			s->native = saved->native;
+		if (need & NEED_SMALL_VIEWS)
+			s->small_views = saved->small_views;
+		if (need & NEED_PROFILE)
+			s->pool_bytes = saved->pool_bytes;
+		for (uint32_t i = 0; need & NEED_NATIVE && i < saved->n_notes; i++)
+			note_add(s, saved->partial, "%s", saved->notes[i]);
+		return;
+	}
+	uint32_t first = s->notes.n;
+	bool partial = s->notes.partial;
+	s->notes.partial = false;
+	target_hush(r->t, true);
+	read(r);
+	target_hush(r->t, false);
+	uint32_t n = s->notes.n - first;
+	const char **v = ARENA_ARRAY(r->mem, const char *, s->n_aside_notes + n + 1);
+	for (uint32_t i = 0; i < s->n_aside_notes; i++)
+		v[i] = s->aside_notes[i];
+	for (uint32_t i = 0; i < n; i++)
+		v[s->n_aside_notes + i] = s->notes.v[first + i];
+	s->aside_notes = v;
+	s->n_aside_notes += n;
+	s->aside_partial |= s->notes.partial;
+	s->notes.partial |= partial;
+}
+
 bool refresh_maps(struct reading *r)
 {
 	struct os_facts *before = r->t->os;
@@ -141,9 +179,9 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 	if (needs & NEED_CONTENTION)
 		read_contentions(r);
 	if (needs & NEED_PROFILE && needs & NEED_SPANS)
-		read_pools(r);
+		read_aside(r, NEED_PROFILE, read_pools);
 	if (needs & NEED_SMALL_VIEWS)
-		read_small_views(r);
+		read_aside(r, NEED_SMALL_VIEWS, read_small_views);
 	if (needs & NEED_REGIONS && !read_regions(r, err))
 		return false;
 	/* the snapshot keeps the mappings and pages that were taken first; reads ask the kernel
@@ -251,7 +289,7 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 		take_images(&r);
 		take_exec_maps(&r);
 		if (needs & NEED_NATIVE)
-			read_native(&r);
+			read_aside(&r, NEED_NATIVE, read_native);
 		if (needs & NEED_STACKS)
 			system_goroutines(&r);
 		for (uint32_t i = 0; i < g->n_session_notes; i++)

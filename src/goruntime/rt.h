@@ -47,6 +47,7 @@ struct go_session {
 	int main_fd; /* the main image's file, for pclntab reads */
 	const char *const *wait_reasons;
 	uint32_t n_wait_reasons;
+	const struct saved *saved;  /* of a capture */
 	const char **session_notes; /* said in every snapshot */
 	uint32_t n_session_notes;
 };

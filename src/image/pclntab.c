@@ -21,7 +21,7 @@
 
 #define BLOCK	    4096U
 #define BLOCKS	    1024U /* 4 MiB at most; a power of two */
-#define DIRECT	    256U
+#define DIRECT	    PCLN_LITTLE
 #define MAX_TABLE   ((uint64_t)1 << 32)
 #define MAX_STEPS   (1U << 22) /* of one pc-value table */
 #define MAX_INLINED (1 << 20)  /* index into an inline tree, as the runtime bounds it */

@@ -19,6 +19,10 @@ struct pcln_module {
 	bool one_bracket;
 };
 
+/** It reads its tables in larger blocks, and no more than this at a time where a block's begin or
+ * end cannot be read. */
+#define PCLN_LITTLE 256U
+
 struct pcln;
 
 /** Texts hold unsafe bytes: they are the target's. */

@@ -415,6 +415,9 @@ enum need {
 	NEED_CONTENTION = 256,	/* with NEED_PROFILE: block and mutex records */
 	NEED_TRACES = 512,	/* with NEED_STACKS: each goroutine's frames and labels */
 	NEED_TRACE_ARGS = 1024, /* and the arguments of each frame */
+	/* What a capture is made for. Whatever looks into objects of the program is kept there as
+	 * a result (goruntime/saved.c), never as memory. */
+	NEED_CAPTURE = NEED_LEDGER | NEED_CONTENTION,
 };
 
 struct snapshot {
@@ -451,6 +454,10 @@ struct snapshot {
 	uint32_t n_others;
 	int32_t madvdontneed, harddecommit,
 		disablethp; /* GODEBUG as the runtime holds it; -1 unknown */
+	/* notes of what a capture keeps as results: native, pools, small views */
+	const char **aside_notes;
+	uint32_t n_aside_notes;
+	bool aside_partial;
 	bytes pool_bytes;   /* bytes reachable in sync.Pool, UINT64_MAX unknown */
 	struct small_views small_views;
 	struct notes notes;

@@ -16,6 +16,7 @@
 
 #include "base/str.h"
 #include "target/corefile.h"
+#include "target/facts.h"
 #include "target/unpack.h"
 
 #define OBJECTS_MAX  4096U
@@ -33,6 +34,7 @@
 #define INFO_NAME    40U
 #define INFO_ARGS    56U
 #define NO_OBJECT    UINT32_MAX
+#define KNOWN_MAX	((size_t)16 << 20) /* runs of bytes: some a span */
 #define SCAN_MAX     ((uint64_t)4 << 30) /* a second or two */
 
 /* A file that was mapped. */
@@ -64,6 +66,12 @@ struct core {
 	uint64_t phdr, vdso, random;
 	uint32_t load_hint;
 	uint8_t *scan_buffer;
+	/* of a capture */
+	struct byte_run *known; /* bytes of the loads that were read */
+	size_t n_known, known_hint;
+	enum residency_source residency;
+	char *pages, *session;
+	size_t n_pages, n_session;
 	VEC(const char *) notes;
 };
 
@@ -843,12 +851,136 @@ static bool take_foreign(struct core *c, struct err *err)
 	return true;
 }
 
+/* ---- Captures ---- */
+
+static size_t capture_read(struct target *t, taddr at, void *dst, size_t n)
+{
+	struct core *c = core_of(t);
+	size_t done = 0;
+
+	while (done < n) {
+		size_t lo = 0, hi = c->n_known, part, got;
+		const struct byte_run *r;
+		const struct core_load *l;
+
+		if (c->known_hint < hi && at + done - c->known[c->known_hint].start <
+						  c->known[c->known_hint].end -
+							  c->known[c->known_hint].start)
+			lo = hi = c->known_hint;
+		while (lo < hi) {
+			size_t mid = (lo + hi) / 2;
+
+			if (c->known[mid].end <= at + done)
+				lo = mid + 1;
+			else
+				hi = mid;
+		}
+		r = &c->known[lo];
+		if (lo == c->n_known || r->start > at + done)
+			break;
+		c->known_hint = lo;
+		l = load_from(c, at + done);
+		if (!l || l->start > at + done || at + done >= l->start + l->file_size)
+			break;
+		part = (size_t)MIN(n - done,
+				   MIN(r->end, l->start + l->file_size) - (at + done));
+		got = corefile_read(&c->f, l->offset + (at + done - l->start), (char *)dst + done,
+				    part);
+		t->stats.reads++;
+		t->stats.bytes_read += got;
+		done += got;
+		if (got < part)
+			break;
+	}
+	return done;
+}
+
+static bool capture_scan(struct target *t, struct arena *a, struct err *err)
+{
+	struct core *c = core_of(t);
+	struct pages p;
+
+	pages_init(&p, a);
+	if (!pages_read(c->pages, c->n_pages, &p, err))
+		return err_in(err, "%.160s", c->path);
+	t->os->pages = p;
+	t->os->residency = c->residency;
+	return true;
+}
+
+static int capture_open_file(struct target *t, const struct mapping *m, struct err *err)
+{
+	(void)t;
+	err_set(err, ERR_OS, "%.120s: a capture holds no files", m->path);
+	return -1;
+}
+
+static const char *capture_saved(struct target *t, size_t *ret_n)
+{
+	*ret_n = core_of(t)->n_session;
+	return core_of(t)->session;
+}
+
+static const struct target_ops capture_ops = {
+	.name = "capture",
+	.read = capture_read,
+	.facts = core_facts_fn,
+	.scan = capture_scan,
+	.open_file = capture_open_file,
+	.saved = capture_saved,
+	.close = core_close,
+};
+
+static bool capture_part(struct core *c, enum capture_note type, char **ret, size_t *ret_n,
+			 struct err *err)
+{
+	const struct core_note *n = note_find(c, CAPTURE_OWNER, type);
+
+	if (!n)
+		return err_set(err, ERR_FORMAT, "a capture that is cut off or damaged");
+	*ret_n = n->n;
+	return core_note_read(&c->f, n, &c->mem, ret, err);
+}
+
+static bool take_capture(struct core *c, struct err *err)
+{
+	char *text;
+	size_t n;
+
+	if (c->exe_option)
+		return err_set(err, ERR_USAGE, "--exe: a capture needs no program");
+	if (!capture_part(c, CAPTURE_FACTS, &text, &n, err) ||
+	    !facts_read(text, n, &c->mem, &c->facts, err) ||
+	    !capture_part(c, CAPTURE_PAGES, &c->pages, &c->n_pages, err) ||
+	    !capture_part(c, CAPTURE_SESSION, &c->session, &c->n_session, err) ||
+	    !capture_part(c, CAPTURE_KNOWN, &text, &n, err) ||
+	    !runs_read(text, n, KNOWN_MAX, &c->mem, &c->known, &c->n_known, err))
+		return false;
+	for (uint32_t i = 0; i < c->facts.n_notes; i++)
+		*VEC_PUSH(&c->mem, &c->notes) = c->facts.notes[i];
+	if (c->h.missing) {
+		c->facts.partial = true;
+		*VEC_PUSH(&c->mem, &c->notes) = "the capture is truncated";
+	}
+	c->residency = c->facts.residency;
+	c->facts.residency = RESIDENCY_NONE; /* until its pages are asked for */
+	c->t.ops = &capture_ops;
+	c->t.kind = TARGET_CAPTURE;
+	c->t.exact = true;
+	return true;
+}
+
 enum core_kind core_look(int fd)
 {
-	unsigned char head[64];
+	unsigned char head[sizeof(Elf64_Ehdr) + sizeof(Elf64_Nhdr) + sizeof(CAPTURE_OWNER)];
 	size_t n = unpack_head(fd, head, sizeof(head));
 
-	return core_magic(head, n) ? CORE_FOREIGN : CORE_NONE;
+	if (!core_magic(head, n))
+		return CORE_NONE;
+	return n == sizeof(head) && !memcmp(head + n - sizeof(CAPTURE_OWNER), CAPTURE_OWNER,
+					    sizeof(CAPTURE_OWNER))
+		       ? CORE_CAPTURE
+		       : CORE_FOREIGN;
 }
 
 bool core_open(const char *path, const struct core_options *o, struct target **ret, struct err *err)
@@ -867,7 +999,9 @@ bool core_open(const char *path, const struct core_options *o, struct target **r
 	c->exe_option = o && o->exe ? arena_strdup(&c->mem, o->exe) : NULL;
 	c->t = (struct target){.ops = &core_ops, .kind = TARGET_CORE, .held = true, .impl = c};
 	if (!unpack(&fd, CORE_UNPACK_MAX, err) || !corefile_open(&c->f, fd, &c->mem, err) ||
-	    !core_parse(&c->f, &c->mem, &c->h, err) || !take_foreign(c, err)) {
+	    !core_parse(&c->f, &c->mem, &c->h, err) ||
+	    !(note_find(c, CAPTURE_OWNER, CAPTURE_FACTS) ? take_capture(c, err)
+							 : take_foreign(c, err))) {
 		err_in(err, "%.160s", path);
 		if (c->f.arena) /* then it has fd */
 			fd = -1;

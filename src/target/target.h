@@ -41,6 +41,12 @@ struct target_ops {
 	int (*open_file)(struct target *t, const struct mapping *m, struct err *err);
 	/** Lets a frozen process run again and sets stopped_ns; NULL: it never froze anything. */
 	void (*thaw)(struct target *t);
+	/** Of a recording: what is read while it is on is not kept, since only the result is. NULL:
+	 * nothing is recorded. */
+	void (*hush)(struct target *t, bool on);
+	/** Of a capture: what the recorded session saved with target_recording_write, with a NUL
+	 * behind it. NULL: this is none. */
+	const char *(*saved)(struct target *t, size_t *ret_n);
 	/** A second handle for reading in another thread, NULL: not to be had. It borrows t, and is
 	 * closed first. */
 	struct target *(*twin)(struct target *t);
@@ -50,6 +56,8 @@ struct target_ops {
 struct target {
 	const struct target_ops *ops;
 	enum target_kind kind;
+	bool exact; /* reads must ask for no byte more than is used: what is read is recorded, or
+		       was */
 	struct os_facts *os; /* set by target_facts; owned by the arena given there */
 	struct target_stats stats;
 	bool held;	    /* no thread runs while it is read: --freeze, a core */
@@ -87,6 +95,11 @@ static inline bool target_facts(struct target *t, struct arena *a, struct err *e
 static inline bool target_scan(struct target *t, struct arena *a, struct err *err)
 {
 	return t->ops->scan(t, a, err);
+}
+static inline void target_hush(struct target *t, bool on)
+{
+	if (t->ops->hush)
+		t->ops->hush(t, on);
 }
 /** Ends --freeze early, so that stopped_ns can be reported; harmless without it. */
 void target_thaw(struct target *t);
