@@ -14,6 +14,7 @@
 
 #include "base/str.h"
 #include "front/open.h"
+#include "target/capture.h"
 #include "target/core.h"
 
 /* ---- What a word means ---- */
@@ -195,6 +196,14 @@ bool source_open(const struct source_word *w, const struct source_options *o, st
 		goto failed;
 	/* for tests: the same process with and without its symbols */
 	s->t->hide_symbols = getenv("WHYRSS_HIDE_SYMBOLS") != NULL;
+	if (o->record) {
+		s->inner = s->t;
+		s->t = record_open(s->inner);
+		if (!s->t) {
+			err_os(err, ERR_OS, "recording");
+			goto failed;
+		}
+	}
 	s->took.open = lap(&at);
 	if (!target_facts(s->t, &s->mem, err))
 		goto failed;
@@ -212,6 +221,8 @@ bool source_snapshot(struct source *s, uint32_t needs, struct snapshot *ret, str
 {
 	int64_t at = now(), began = s->began ? s->began : at;
 
+	if (!s->began)
+		s->t->stopped_ns = 0; /* of the one before */
 	s->began = 0;
 	if (!go_snapshot(s->g, needs, ret, err)) {
 		target_thaw(s->t);
@@ -231,6 +242,7 @@ void source_close(struct source *s)
 	if (s->g)
 		go_close(s->g);
 	target_close(s->t);
+	target_close(s->inner);
 	arena_free(&s->mem);
 	free(s);
 }

@@ -44,6 +44,7 @@ bool source_refuse(const struct source_word *w, struct err *err);
 struct source_options {
 	bool freeze, pss; /* of a process, as struct live_options has them */
 	const char *exe;  /* of a core: the program, where it is elsewhere; NULL */
+	bool record;	  /* keep what is read, for capture_write of `t` */
 };
 
 /** How long the parts of opening and reading took, ns. */
@@ -57,6 +58,7 @@ struct source {
 	const char *name; /* as the user would name it again: "4711", "/tmp/core" */
 	struct arena mem; /* the session */
 	struct target *t;
+	struct target *inner; /* what a recording `t` reads; else NULL */
 	struct go_session *g;
 	struct source_times took;
 	int64_t began; /* CLOCK_MONOTONIC; 0 once a snapshot was taken */

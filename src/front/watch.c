@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/unit.h"
+#include "front/capture.h"
 
 static int64_t clock_now(void)
 {
@@ -172,6 +173,8 @@ enum exit_code watch_run(const struct request *q, const struct outlet *to, struc
 	struct err err = {0};
 
 	switch ((enum view_id)(q->view - VIEWS)) {
+	case VIEW_ID_CAPTURE:
+		return capture_run(q, to, messages);
 	case VIEW_ID_LIVE:
 		return live_run(q, to, messages);
 	case VIEW_ID_RECORD:

@@ -5,6 +5,7 @@
  * a record counts objects only and bytes are count × size.
  */
 #include "goruntime/rt.h"
+#include "goruntime/saved.h"
 #include "snapshot/sampling.h"
 
 #include <assert.h>
@@ -354,6 +355,8 @@ static int64_t ticks_per_second(struct reading *r)
 {
 	const struct layout *l = r->l;
 	taddr at = r->g->sym.ticks;
+	if (r->g->saved != NULL)
+		return r->g->saved->ticks_per_second;
 	uint64_t val = 0;
 	int64_t start_ticks = 0, start_ns = 0, ticks, ns;
 	if (at != 0 && l->ticks_val.width == 8 &&

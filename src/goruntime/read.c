@@ -119,8 +119,9 @@ static void read_aside(struct reading *r, uint32_t need, void (*read)(struct rea
 			s->small_views = saved->small_views;
 		if (need & NEED_PROFILE)
 			s->pool_bytes = saved->pool_bytes;
-		for (uint32_t i = 0; need & NEED_NATIVE && i < saved->n_notes; i++)
-			note_add(s, saved->partial, "%s", saved->notes[i]);
+		for (uint32_t i = 0; i < saved->n_notes; i++)
+			if (saved->notes[i].need == need)
+				note_add(s, saved->notes[i].partial, "%s", saved->notes[i].text);
 		return;
 	}
 	uint32_t first = s->notes.n;
@@ -130,14 +131,14 @@ static void read_aside(struct reading *r, uint32_t need, void (*read)(struct rea
 	read(r);
 	target_hush(r->t, false);
 	uint32_t n = s->notes.n - first;
-	const char **v = ARENA_ARRAY(r->mem, const char *, s->n_aside_notes + n + 1);
+	struct aside_note *v = ARENA_ARRAY(r->mem, struct aside_note, s->n_aside_notes + n + 1);
 	for (uint32_t i = 0; i < s->n_aside_notes; i++)
 		v[i] = s->aside_notes[i];
 	for (uint32_t i = 0; i < n; i++)
-		v[s->n_aside_notes + i] = s->notes.v[first + i];
+		v[s->n_aside_notes + i] =
+			(struct aside_note){need, s->notes.partial, s->notes.v[first + i]};
 	s->aside_notes = v;
 	s->n_aside_notes += n;
-	s->aside_partial |= s->notes.partial;
 	s->notes.partial |= partial;
 }
 

@@ -87,6 +87,8 @@ static void save_native(const struct native *n, struct str *to)
 static void save_results(const struct snapshot *s, struct str *to)
 {
 	const struct small_views *v = &s->small_views;
+	str_addf(to, "ticks_per_second %llx\n",
+		 (unsigned long long)MAX(s->profile.ticks_per_second, 0));
 	str_addf(to, "pool_bytes %llx\n", (unsigned long long)s->pool_bytes);
 	str_add(to, "small_views");
 	const uint64_t w[] = {v->looked, v->objects,  v->views,	       v->size,		v->seen,
@@ -96,8 +98,11 @@ static void save_results(const struct snapshot *s, struct str *to)
 	str_add(to, "\n");
 	save_native(&s->native, to);
 	for (uint32_t i = 0; i < s->n_aside_notes; i++)
-		add_line(to, "result_note", s->aside_notes[i]);
-	str_addf(to, "result_partial %x\n", s->aside_partial);
+	{
+		const struct aside_note *n = &s->aside_notes[i];
+		str_addf(to, "result_note %x %x ", n->need, n->partial);
+		add_text(to, n->text);
+	}
 }
 
 void go_save(const struct go_session *g, const struct snapshot *s, struct str *to)
@@ -123,6 +128,7 @@ void go_save(const struct go_session *g, const struct snapshot *s, struct str *t
 			 (unsigned long long)m->bias, m == g->main, m->go, m->own_runtime);
 		add_text(to, m->path);
 		add_line(to, "image.version", m->version);
+		add_line(to, "image.build_id", m->build_id);
 		for (uint32_t k = 0; k < m->n_ranges; k++)
 			str_addf(to, "image.range %llx %llx %x\n",
 				 (unsigned long long)m->ranges[k].start,
@@ -147,7 +153,7 @@ struct loader {
 	VEC(struct addr_range) stacks;
 	VEC(const char *) reasons;
 	VEC(const char *) notes;
-	VEC(const char *) results;
+	VEC(struct aside_note) results;
 	VEC(struct image_range) image_ranges;
 };
 
@@ -273,7 +279,8 @@ static bool load_image(struct loader *w, const char *key, const char *at)
 					 .go = v[4] != 0,
 					 .own_runtime = v[5] != 0,
 					 .path = take_text(g->mem, at),
-					 .version = ""};
+					 .version = "",
+					 .build_id = ""};
 		m->ranges = ARENA_ARRAY(g->mem, struct image_range, RANGES_LIMIT);
 		w->image = m;
 		if (v[3] != 0)
@@ -282,6 +289,10 @@ static bool load_image(struct loader *w, const char *key, const char *at)
 	}
 	if (w->image == NULL)
 		return false;
+	if (strcmp(key, "image.build_id") == 0) {
+		w->image->build_id = take_text(g->mem, at);
+		return true;
+	}
 	if (strcmp(key, "image.version") == 0) {
 		w->image->version = take_text(g->mem, at);
 		return true;
@@ -345,10 +356,17 @@ static bool load_line(struct loader *w, const char *key, char *value)
 	}
 	if (strcmp(key, "pool_bytes") == 0)
 		return take_numbers(&at, &w->saved->pool_bytes, 1);
-	if (strcmp(key, "result_partial") == 0) {
+	if (strcmp(key, "ticks_per_second") == 0) {
 		if (!take_numbers(&at, v, 1))
 			return false;
-		w->saved->partial = v[0] != 0;
+		w->saved->ticks_per_second = (int64_t)MIN(v[0], (uint64_t)INT64_MAX);
+		return true;
+	}
+	if (strcmp(key, "result_note") == 0) {
+		if (!take_numbers(&at, v, 2) || w->results.n == NOTES_LIMIT)
+			return false;
+		*VEC_PUSH(g->mem, &w->results) = (struct aside_note){
+			(uint32_t)v[0], v[1] != 0, take_text(g->mem, at)};
 		return true;
 	}
 	if (strcmp(key, "small_views") == 0) {
@@ -369,8 +387,6 @@ static bool load_line(struct loader *w, const char *key, char *value)
 		*VEC_PUSH(g->mem, &w->reasons) = take_text(g->mem, at);
 	else if (strcmp(key, "note") == 0 && w->notes.n < NOTES_LIMIT)
 		*VEC_PUSH(g->mem, &w->notes) = take_text(g->mem, at);
-	else if (strcmp(key, "result_note") == 0 && w->results.n < NOTES_LIMIT)
-		*VEC_PUSH(g->mem, &w->results) = take_text(g->mem, at);
 	return true; /* what a newer version adds is passed over */
 }
 

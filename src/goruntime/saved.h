@@ -9,9 +9,9 @@ struct saved {
 	struct native native;
 	struct small_views small_views;
 	bytes pool_bytes;
-	const char **notes; /* of these */
+	int64_t ticks_per_second;
+	struct aside_note *notes;
 	uint32_t n_notes;
-	bool partial;
 };
 
 /** Fills a session and g->saved from the text of go_save; errors: ERR_FORMAT, ERR_LIMIT. */

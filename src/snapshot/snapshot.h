@@ -455,9 +455,12 @@ struct snapshot {
 	int32_t madvdontneed, harddecommit,
 		disablethp; /* GODEBUG as the runtime holds it; -1 unknown */
 	/* notes of what a capture keeps as results: native, pools, small views */
-	const char **aside_notes;
+	struct aside_note {
+		uint32_t need;
+		bool partial;
+		const char *text;
+	} * aside_notes;
 	uint32_t n_aside_notes;
-	bool aside_partial;
 	bytes pool_bytes;   /* bytes reachable in sync.Pool, UINT64_MAX unknown */
 	struct small_views small_views;
 	struct notes notes;
