@@ -203,17 +203,16 @@ void capture_report(const struct captured *c, struct arena *a, struct report *re
 	report_put(ret, "rss", value_uint_if(c->rss_known, c->rss));
 	report_put(ret, "ms", value_double((double)c->took_ns / 1e6));
 	report_put(ret, "stopped_ms", value_double((double)c->stopped_ns / 1e6));
-	report_block(ret, BLOCK_VERDICT,
-		     arena_printf(a, "%s (pid %d) is in %s: %s%s, %s.", c->program, c->pid, c->path,
-				  unit_bytes(file, c->size.file),
-				  c->rss ? arena_printf(a, ", %.2f %% of its RSS",
-							100.0 * (double)c->size.file /
-								(double)c->rss)
-					 : "",
-				  c->stacks
-					  ? arena_printf(a, "with %s of goroutine stacks",
-							 unit_bytes(stacks, c->stacks))
-					  : "no contents of its objects or stacks"));
+	report_block(
+		ret, BLOCK_VERDICT,
+		arena_printf(a, "%s (pid %d) is in %s: %s%s, %s.", c->program, c->pid, c->path,
+			     unit_bytes(file, c->size.file),
+			     c->rss ? arena_printf(a, ", %.2f %% of its RSS",
+						   100.0 * (double)c->size.file / (double)c->rss)
+				    : "",
+			     c->stacks ? arena_printf(a, "with %s of goroutine stacks",
+						      unit_bytes(stacks, c->stacks))
+				       : "no contents of its objects or stacks"));
 	b = report_block(ret, BLOCK_ITEMS, NULL);
 	block_item(ret, b,
 		   c->stopped_ns ? arena_printf(a, "read in %s, the process was stopped",
@@ -245,7 +244,8 @@ enum exit_code capture_run(const struct request *q, const struct outlet *to, str
 
 	arena_init(&a, 0);
 	if (q->n_words != 1)
-		err_set(&err, ERR_USAGE, "capture: give one TARGET: a PID, a process name or a core");
+		err_set(&err, ERR_USAGE,
+			"capture: give one TARGET: a PID, a process name or a core");
 	ok = q->n_words == 1 && source_find(q->words[0], &a, &word, &err) &&
 	     capture_take(&word, &co, &a, &c, &err);
 	if (!ok) {

@@ -29,8 +29,7 @@ bool capture_take(const struct source_word *w, const struct capture_options *o, 
 /** What came of it as a report (whyrss.capture/1). */
 void capture_report(const struct captured *c, struct arena *a, struct report *ret);
 
-enum exit_code capture_run(const struct request *q, const struct outlet *to,
-			   struct str *messages);
+enum exit_code capture_run(const struct request *q, const struct outlet *to, struct str *messages);
 /** whyrss watch. */
 enum exit_code await_run(const struct request *q, const struct outlet *to, struct str *messages);
 

@@ -273,8 +273,11 @@ static void read_cpu(struct reading *r, struct counters *c)
 		{l->cpuStats_UserTime, &c->cpu_user},
 		{l->cpuStats_TotalTime, &c->cpu_total},
 	};
-	for (size_t i = 0; i < ARRAY_LEN(v); i++)
-		*v[i].to = (int64_t)load(buf + v[i].f.off - l->cpuStats_GCAssistTime.off, 8);
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		if (v[i].f.off - l->cpuStats_GCAssistTime.off <= n - 8)
+			*v[i].to =
+				(int64_t)load(buf + v[i].f.off - l->cpuStats_GCAssistTime.off, 8);
+	}
 	c->has_cpu = true;
 }
 

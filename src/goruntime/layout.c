@@ -39,7 +39,7 @@ enum field_index {
 };
 
 #define MOST_OF_TYPE ((uint64_t)1 << 22) /* the largest, heapArena, has some 1 MiB */
-#define FIRST_FIELD offsetof(struct layout, mheap_size)
+#define FIRST_FIELD  offsetof(struct layout, mheap_size)
 static_assert(sizeof(struct layout) - FIRST_FIELD >= N_FIELDS * sizeof(struct field), "fields");
 static_assert(offsetof(struct layout, mheap_sweepgen) - FIRST_FIELD == sizeof(struct field),
 	      "packed");
@@ -224,24 +224,36 @@ bool layout_dwarf(int elf_fd, struct layout *ret, struct err *err)
 	return true;
 }
 
-bool layout_plausible(const struct layout *l, struct err *err)
+bool layout_plausible(const struct layout *l, const struct go_release *r, struct err *err)
 {
 	/* types that are copied into room of a fixed size */
 	static const struct {
 		const char *type;
 		uint32_t most;
-	} limits[] = {{"runtime.mspan", 512},	   {"runtime.g", 1024},
-		      {"runtime.moduledata", 1024}, {"runtime.gcControllerState", 1024}};
-	struct layout copy = *l;
-	const struct field *f = layout_fields(&copy);
+	} limits[] = {{"runtime.mspan", 512},
+		      {"runtime.g", 1024},
+		      {"runtime.moduledata", 1024},
+		      {"runtime.gcControllerState", 1024},
+		      {"var:runtime.work", 1024}};
+	struct layout copy = *l, near;
+	const struct field *f = layout_fields(&copy), *is = layout_fields(&near);
+
+	if (!layout_nearest(r, &near))
+		return err_set(err, ERR_RELEASE, "%s has no release near it", r->text);
 
 	for (uint32_t i = 0; i < N_FIELDS; i++) {
 		uint64_t end = (uint64_t)f[i].off + f[i].width, size = MOST_OF_TYPE;
 
+		if (FIELD_ROWS[i].required && f[i].width == 0)
+			return err_set(err, ERR_RELEASE, "%s is missing", FIELD_ROWS[i].id);
 		if (f[i].width == 0)
 			continue;
+		if (*FIELD_ROWS[i].paths && is[i].width && f[i].width != is[i].width)
+			return err_set(err, ERR_RELEASE, "%s has %u bytes", FIELD_ROWS[i].id,
+				       f[i].width);
 		for (uint32_t k = 0; k < N_FIELDS; k++)
-			if (!*FIELD_ROWS[k].paths && !strcmp(FIELD_ROWS[k].type, FIELD_ROWS[i].type))
+			if (!*FIELD_ROWS[k].paths &&
+			    !strcmp(FIELD_ROWS[k].type, FIELD_ROWS[i].type))
 				size = MIN(size, f[k].width);
 		for (size_t k = 0; k < ARRAY_LEN(limits); k++)
 			if (!strcmp(limits[k].type, FIELD_ROWS[i].type))

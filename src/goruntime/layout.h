@@ -58,9 +58,10 @@ struct field *layout_fields(struct layout *l);
 /** The addresses as an array in the order of SYMBOL_ROWS. */
 taddr *symbols_array(struct symbols *s);
 
-/** Whether every field lies in its type, and the types that are copied whole have a size that no
- * release exceeds: for layouts that come from outside. Errors: ERR_RELEASE. */
-bool layout_plausible(const struct layout *l, struct err *err);
+/** Whether every field lies in its type and is as wide as in the nearest record, and the types that
+ * are copied whole have a size that no release exceeds: for layouts that come in a file. Errors:
+ * ERR_RELEASE. */
+bool layout_plausible(const struct layout *l, const struct go_release *r, struct err *err);
 
 /** Parses a version word; false when it is not one of Go's. */
 bool go_release_parse(const char *text, struct go_release *ret);

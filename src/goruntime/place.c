@@ -60,7 +60,8 @@ struct pcln *go_pcln(struct go_session *g)
 		*v[i].len = s.len;
 	}
 	struct pcln_source *p = ARENA_NEW(g->mem, struct pcln_source);
-	*p = (struct pcln_source){.t = g->t, .start = m.pcheader, .end = m.pclntable + m.pclntable_len};
+	*p = (struct pcln_source){
+		.t = g->t, .start = m.pcheader, .end = m.pclntable + m.pclntable_len};
 	if (p->end < p->start)
 		p->end = p->start;
 	(void)pcln_open(&m, read_target, p, g->mem, &g->pcln, NULL);

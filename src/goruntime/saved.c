@@ -6,7 +6,6 @@
  */
 #include "goruntime/saved.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -62,9 +61,9 @@ static uint64_t native_pages(const struct native_range *r)
 static void save_native(const struct native *n, struct str *to)
 {
 	str_addf(to, "native");
-	const uint64_t v[] = {n->kind,	  n->arenas,  n->used,	     n->free,	     n->tcache_free,
-			      n->fast_free, n->top_free, n->mmapped, n->chunks_used, n->chunks_free,
-			      n->mmapped_chunks, n->cached_stacks};
+	const uint64_t v[] = {n->kind,	      n->arenas,      n->used,		 n->free,
+			      n->tcache_free, n->fast_free,   n->top_free,	 n->mmapped,
+			      n->chunks_used, n->chunks_free, n->mmapped_chunks, n->cached_stacks};
 	for (size_t i = 0; i < ARRAY_LEN(v); i++)
 		add_number(to, v[i]);
 	str_add(to, " ");
@@ -91,14 +90,14 @@ static void save_results(const struct snapshot *s, struct str *to)
 		 (unsigned long long)MAX(s->profile.ticks_per_second, 0));
 	str_addf(to, "pool_bytes %llx\n", (unsigned long long)s->pool_bytes);
 	str_add(to, "small_views");
-	const uint64_t w[] = {v->looked, v->objects,  v->views,	       v->size,		v->seen,
-			      v->unseen, v->growable, v->example.size, v->example.seen, v->example.views};
+	const uint64_t w[] = {v->looked,       v->objects,	v->views,    v->size,
+			      v->seen,	       v->unseen,	v->growable, v->example.size,
+			      v->example.seen, v->example.views};
 	for (size_t i = 0; i < ARRAY_LEN(w); i++)
 		add_number(to, w[i]);
 	str_add(to, "\n");
 	save_native(&s->native, to);
-	for (uint32_t i = 0; i < s->n_aside_notes; i++)
-	{
+	for (uint32_t i = 0; i < s->n_aside_notes; i++) {
 		const struct aside_note *n = &s->aside_notes[i];
 		str_addf(to, "result_note %x %x ", n->need, n->partial);
 		add_text(to, n->text);
@@ -113,9 +112,8 @@ void go_save(const struct go_session *g, const struct snapshot *s, struct str *t
 	const taddr *at = symbols_array(&y);
 	add_line(to, "release", g->release.text);
 	add_line(to, "layout_from", g->layout_from);
-	add_line(to, "recorded_as", l.recorded_as);
 	str_addf(to, "flags %x %x\n", g->stripped, g->cgo);
-	for (uint32_t i = 0; i < N_FIELD_ROWS; i++)
+	for (uint32_t i = 0; l.source == LAYOUT_DWARF && i < N_FIELD_ROWS; i++)
 		if (f[i].width != 0)
 			str_addf(to, "field %s %x %x\n", FIELD_ROWS[i].id, f[i].off, f[i].width);
 	for (uint32_t i = 0; i < N_SYMBOL_ROWS; i++)
@@ -250,8 +248,8 @@ static bool load_native(struct loader *w, const char *key, const char *at)
 		if (!take_numbers(&at, v, 3) || v[0] < last || v[1] <= v[0] ||
 		    w->ranges.n == NATIVE_LIMIT)
 			return false;
-		*VEC_PUSH(w->g->mem, &w->ranges) = (struct native_range){
-			.start = v[0], .end = v[1], .what = (uint8_t)v[2]};
+		*VEC_PUSH(w->g->mem, &w->ranges) =
+			(struct native_range){.start = v[0], .end = v[1], .what = (uint8_t)v[2]};
 		return true;
 	}
 	if (strcmp(key, "native.stack") == 0) {
@@ -342,11 +340,6 @@ static bool load_line(struct loader *w, const char *key, char *value)
 		g->layout_from = take_text(g->mem, at);
 		return true;
 	}
-	if (strcmp(key, "recorded_as") == 0) {
-		snprintf(g->layout.recorded_as, sizeof g->layout.recorded_as, "%s",
-			 take_text(g->mem, at));
-		return true;
-	}
 	if (strcmp(key, "flags") == 0) {
 		if (!take_numbers(&at, v, 2))
 			return false;
@@ -365,8 +358,8 @@ static bool load_line(struct loader *w, const char *key, char *value)
 	if (strcmp(key, "result_note") == 0) {
 		if (!take_numbers(&at, v, 2) || w->results.n == NOTES_LIMIT)
 			return false;
-		*VEC_PUSH(g->mem, &w->results) = (struct aside_note){
-			(uint32_t)v[0], v[1] != 0, take_text(g->mem, at)};
+		*VEC_PUSH(g->mem, &w->results) =
+			(struct aside_note){(uint32_t)v[0], v[1] != 0, take_text(g->mem, at)};
 		return true;
 	}
 	if (strcmp(key, "small_views") == 0) {
@@ -388,6 +381,18 @@ static bool load_line(struct loader *w, const char *key, char *value)
 	else if (strcmp(key, "note") == 0 && w->notes.n < NOTES_LIMIT)
 		*VEC_PUSH(g->mem, &w->notes) = take_text(g->mem, at);
 	return true; /* what a newer version adds is passed over */
+}
+
+/* This program's own record where the process was read with one; what DWARF told is checked. */
+static bool load_layout(struct go_session *g, struct err *err)
+{
+	struct layout *l = &g->layout;
+	if (strcmp(g->layout_from, "DWARF") == 0) {
+		l->source = LAYOUT_DWARF;
+		return layout_plausible(l, &g->release, err);
+	}
+	return layout_recorded(&g->release, l) || layout_nearest(&g->release, l) ||
+	       err_set(err, ERR_RELEASE, "%s has no record", g->release.text);
 }
 
 bool session_load(struct go_session *g, const char *text, size_t n, struct err *err)
@@ -416,7 +421,7 @@ bool session_load(struct go_session *g, const char *text, size_t n, struct err *
 	if (g->main == NULL || g->release.major != 1 || g->release.minor < 18 ||
 	    g->layout_from == NULL)
 		return err_set(err, ERR_FORMAT, "a capture without its session");
-	if (!layout_plausible(&g->layout, err))
+	if (!load_layout(g, err))
 		return err_in(err, "a capture with a damaged layout");
 	w.saved->native.ranges = w.ranges.v;
 	w.saved->native.n_ranges = w.ranges.n;

@@ -461,7 +461,7 @@ struct snapshot {
 		const char *text;
 	} * aside_notes;
 	uint32_t n_aside_notes;
-	bytes pool_bytes;   /* bytes reachable in sync.Pool, UINT64_MAX unknown */
+	bytes pool_bytes; /* bytes reachable in sync.Pool, UINT64_MAX unknown */
 	struct small_views small_views;
 	struct notes notes;
 	/** Function, file and line of a pc of the Go program; owned by the session that built the

@@ -1,6 +1,6 @@
 /*
  * Captures: what a session read of a process, in a file that every view takes in its place. An ELF
- * core of the pages that were read, with our own notes, compressed with zstd (docs/ref/capture.md
+ * core of the pages that were read, with our own notes, compressed with zstd (docs/capture.md
  * has the format).
  */
 #ifndef TARGET_CAPTURE_H

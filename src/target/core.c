@@ -34,7 +34,7 @@
 #define INFO_NAME    40U
 #define INFO_ARGS    56U
 #define NO_OBJECT    UINT32_MAX
-#define KNOWN_MAX	((size_t)16 << 20) /* runs of bytes: some a span */
+#define KNOWN_MAX    ((size_t)16 << 20)	 /* runs of bytes: some a span */
 #define SCAN_MAX     ((uint64_t)4 << 30) /* a second or two */
 
 /* A file that was mapped. */
@@ -863,9 +863,9 @@ static size_t capture_read(struct target *t, taddr at, void *dst, size_t n)
 		const struct byte_run *r;
 		const struct core_load *l;
 
-		if (c->known_hint < hi && at + done - c->known[c->known_hint].start <
-						  c->known[c->known_hint].end -
-							  c->known[c->known_hint].start)
+		if (c->known_hint < hi &&
+		    at + done - c->known[c->known_hint].start <
+			    c->known[c->known_hint].end - c->known[c->known_hint].start)
 			lo = hi = c->known_hint;
 		while (lo < hi) {
 			size_t mid = (lo + hi) / 2;
@@ -882,8 +882,7 @@ static size_t capture_read(struct target *t, taddr at, void *dst, size_t n)
 		l = load_from(c, at + done);
 		if (!l || l->start > at + done || at + done >= l->start + l->file_size)
 			break;
-		part = (size_t)MIN(n - done,
-				   MIN(r->end, l->start + l->file_size) - (at + done));
+		part = (size_t)MIN(n - done, MIN(r->end, l->start + l->file_size) - (at + done));
 		got = corefile_read(&c->f, l->offset + (at + done - l->start), (char *)dst + done,
 				    part);
 		t->stats.reads++;

@@ -22,69 +22,38 @@ struct fact {
 	size_t at;
 };
 
-#define OS(kind, name)	   {"os." #name, FACT_##kind, offsetof(struct os_facts, name)}
-#define CGROUP(kind, name) {"cgroup." #name, FACT_##kind, offsetof(struct cgroup_facts, name)}
+#define OS(kind, name)                                                                             \
+	{                                                                                          \
+		"os." #name, FACT_##kind, offsetof(struct os_facts, name)                          \
+	}
+#define CGROUP(kind, name)                                                                         \
+	{                                                                                          \
+		"cgroup." #name, FACT_##kind, offsetof(struct cgroup_facts, name)                  \
+	}
 
 static const struct fact OS_FACTS[] = {
-	OS(INT, pid),
-	OS(U64, start_ticks),
-	OS(I64, up_ns),
-	OS(TEXT, exe),
-	OS(BOOL, exe_deleted),
-	OS(TEXT, cmdline0),
-	OS(TEXT, pid_ns_note),
-	OS(BOOL, partial),
-	OS(I64, at_unix_ns),
-	OS(I64, monotonic_ns),
-	OS(U32, residency),
-	OS(U64, rss_kernel),
-	OS(I64, drift),
-	OS(U64, anon),
-	OS(U64, file),
-	OS(U64, shmem),
-	OS(U64, hwm),
-	OS(U64, swap),
-	OS(U64, page_tables),
-	OS(U64, vm_size),
-	OS(U64, hugetlb),
-	OS(U64, pss),
-	OS(U64, lazy_free),
-	OS(U64, huge),
-	OS(U32, n_cpus),
-	OS(U64, machine_total),
-	OS(U64, machine_available),
-	OS(TEXT, thp_enabled),
-	OS(INT, max_ptes_none),
+	OS(INT, pid),	       OS(U64, start_ticks),   OS(I64, up_ns),
+	OS(TEXT, exe),	       OS(BOOL, exe_deleted),  OS(TEXT, cmdline0),
+	OS(TEXT, pid_ns_note), OS(BOOL, partial),      OS(I64, at_unix_ns),
+	OS(I64, monotonic_ns), OS(U32, residency),     OS(U64, rss_kernel),
+	OS(I64, drift),	       OS(U64, anon),	       OS(U64, file),
+	OS(U64, shmem),	       OS(U64, hwm),	       OS(U64, swap),
+	OS(U64, page_tables),  OS(U64, vm_size),       OS(U64, hugetlb),
+	OS(U64, pss),	       OS(U64, lazy_free),     OS(U64, huge),
+	OS(U32, n_cpus),       OS(U64, machine_total), OS(U64, machine_available),
+	OS(TEXT, thp_enabled), OS(INT, max_ptes_none),
 };
 
 static const struct fact CGROUP_FACTS[] = {
-	CGROUP(TEXT, path),
-	CGROUP(TEXT, limit_path),
-	CGROUP(INT, version),
-	CGROUP(U64, current),
-	CGROUP(U64, working_set),
-	CGROUP(U64, limit),
-	CGROUP(U64, limit_current),
-	CGROUP(U64, high),
-	CGROUP(U64, swap_limit),
-	CGROUP(U64, anon),
-	CGROUP(U64, file),
-	CGROUP(U64, shmem),
-	CGROUP(U64, kernel),
-	CGROUP(U64, slab),
-	CGROUP(U64, slab_reclaimable),
-	CGROUP(U64, sock),
-	CGROUP(U64, page_tables),
-	CGROUP(U64, kernel_stack),
-	CGROUP(U64, mapped_file),
-	CGROUP(U64, inactive_file),
-	CGROUP(U64, active_file),
-	CGROUP(U64, swap),
-	CGROUP(U64, oom_kills),
-	CGROUP(U64, max_events),
-	CGROUP(U32, processes),
-	CGROUP(U64, others_rss),
-	CGROUP(U64, others_anon),
+	CGROUP(TEXT, path),	    CGROUP(TEXT, limit_path),	CGROUP(INT, version),
+	CGROUP(U64, current),	    CGROUP(U64, working_set),	CGROUP(U64, limit),
+	CGROUP(U64, limit_current), CGROUP(U64, high),		CGROUP(U64, swap_limit),
+	CGROUP(U64, anon),	    CGROUP(U64, file),		CGROUP(U64, shmem),
+	CGROUP(U64, kernel),	    CGROUP(U64, slab),		CGROUP(U64, slab_reclaimable),
+	CGROUP(U64, sock),	    CGROUP(U64, page_tables),	CGROUP(U64, kernel_stack),
+	CGROUP(U64, mapped_file),   CGROUP(U64, inactive_file), CGROUP(U64, active_file),
+	CGROUP(U64, swap),	    CGROUP(U64, oom_kills),	CGROUP(U64, max_events),
+	CGROUP(U32, processes),	    CGROUP(U64, others_rss),	CGROUP(U64, others_anon),
 };
 
 void text_write(struct str *to, const char *s)

@@ -15,9 +15,8 @@
 
 #include "target/facts.h"
 
-#define PIECE	 ((size_t)128 << 10)
-#define LEVEL	 6
-
+#define PIECE ((size_t)128 << 10)
+#define LEVEL 6
 
 struct record_page {
 	uint64_t page;
@@ -215,8 +214,7 @@ struct packer {
 	uint64_t at, written; /* bytes before and behind compression */
 };
 
-static bool flush(struct packer *p, const void *v, size_t n, ZSTD_EndDirective how,
-		  struct err *err)
+static bool flush(struct packer *p, const void *v, size_t n, ZSTD_EndDirective how, struct err *err)
 {
 	ZSTD_inBuffer from = {v, n, 0};
 	size_t left;
@@ -288,7 +286,8 @@ static bytes known_runs(const struct recording *r, struct str *to)
 				if (v.n && v.v[v.n - 1].end == base + k)
 					v.v[v.n - 1].end += n;
 				else
-					*VEC_PUSH(&a, &v) = (struct byte_run){base + k, base + k + n};
+					*VEC_PUSH(&a, &v) =
+						(struct byte_run){base + k, base + k + n};
 				sum += n;
 			}
 			k += n;
@@ -319,7 +318,8 @@ static bool write_core(struct packer *p, const struct recording *r, const struct
 	Elf64_Shdr extra = {0};
 	Elf64_Phdr ph;
 	Elf64_Ehdr h = {
-		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB,
+			    EV_CURRENT},
 		.e_type = ET_CORE,
 		.e_machine = EM_X86_64,
 		.e_version = EV_CURRENT,
@@ -345,8 +345,8 @@ static bool write_core(struct packer *p, const struct recording *r, const struct
 	if (!put(p, &ph, sizeof(ph), err))
 		return false;
 	for (uint32_t i = 0, k; i < r->pages.n; i = k) {
-		for (k = i + 1; k < r->pages.n && r->pages.v[k]->page == r->pages.v[k - 1]->page + 1;
-		     k++)
+		for (k = i + 1;
+		     k < r->pages.n && r->pages.v[k]->page == r->pages.v[k - 1]->page + 1; k++)
 			;
 		ph = (Elf64_Phdr){.p_type = PT_LOAD,
 				  .p_flags = PF_R,

@@ -110,7 +110,7 @@ static void draw_page(struct drawing *d, const struct span *p, taddr at)
 	if (best == 1 && p->flags & SPAN_UNSWEPT)
 		c->line[page] = LINE_HEAP_DEAD;
 	c->most[page] = OS_PAGE;
-	c->used[page] = n ? (uint8_t)((kind[0] + kind[1]) * 100 / n) : 0;
+	c->used[page] = (uint8_t)(n ? (kind[0] + kind[1]) * 100 / n : 0);
 }
 
 static void draw_spans(struct drawing *d)
@@ -147,10 +147,10 @@ static struct cell_run cell_at(struct drawing *d, taddr at, uint32_t unit)
 			continue;
 		c = d->pages->chunk[i];
 		if (!(c->bit[PAGE_RESIDENT][page / 64] >> page % 64 & 1)) {
-			swapped += c->bit[PAGE_SWAPPED][page / 64] >> page % 64 & 1;
+			swapped += (uint32_t)(c->bit[PAGE_SWAPPED][page / 64] >> page % 64 & 1);
 			continue;
 		}
-		huge += c->bit[PAGE_HUGE][page / 64] >> page % 64 & 1;
+		huge += (uint32_t)(c->bit[PAGE_HUGE][page / 64] >> page % 64 & 1);
 		of_line[d->cells[i]->line[page]]++;
 		if (d->cells[i]->used[page] != CELL_NO_SPAN) {
 			used += d->cells[i]->used[page];

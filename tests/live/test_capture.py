@@ -1,0 +1,156 @@
+"""Captures: every view answers as on the live process, without it and without its program; small; nothing of the program's data."""
+import copy
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import ledger, lines, view, whyrss
+from demos import DEMOS, Demo, build
+from test_core import gcore, stopped
+
+SHORT = ["fragmentation", "leakedgoroutines", "mixed"]
+VIEWS = ("ledger", "memstats", "spans", "goroutines", "maps")
+SECRET = "a-secret-of-the-program-4711"
+
+
+def capture(target, path, *args):
+    _, out, _ = whyrss("capture", target, "-o", path, "--json", *args)
+    got = json.loads(out)
+    assert got["schema"] == "whyrss.capture/1" and got["file"] == str(path)
+    assert os.path.getsize(path) == got["file_bytes"]
+    return got
+
+
+def timeless(answer):
+    """An answer without what goes on while a process stands still: clocks and its neighbours in the cgroup."""
+    d = copy.deepcopy(answer)
+    for k in ("read", "cgroup", "container"):
+        d.pop(k, None)
+    d["target"].pop("kind")
+    for g in d.get("groups", []):
+        g.pop("longest_wait_ns", None)
+    if "causes" in d:
+        d["causes"] = [{k: c[k] for k in ("id", "bytes", "share", "confidence")} for c in d["causes"] if c["id"] != "container-metric"]
+        d.pop("verdict", None)
+    return d
+
+
+def unpacked(path, tmp_path):
+    plain = tmp_path / "plain"
+    subprocess.run(["zstd", "-q", "-f", "-d", str(path), "-o", str(plain)], check=True)
+    return plain.read_bytes()
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in SHORT else [pytest.mark.full]) for n in DEMOS if n != "churn"])
+def test_same_answers(name, tmp_path):
+    file = tmp_path / "x.whyrss"
+    with Demo(build(name), env={"WHYRSS_SECRET": SECRET}) as d:
+        with stopped(d.pid):
+            got = capture(d.pid, file)
+            want = {v: view(v, d.pid, "--all") for v in VIEWS}
+    for v in VIEWS:  # the process is gone
+        assert timeless(view(v, file, "--all")) == timeless(want[v]), v
+    assert view("ledger", file)["target"]["kind"] == "capture"
+    assert got["stack_bytes"] == 0
+    rss = want["ledger"]["os"]["rss"]
+    assert got["rss"] == rss
+    if rss > 64 << 20:
+        assert got["file_bytes"] < rss * 0.012, (got["file_bytes"], rss)
+    else:
+        assert got["file_bytes"] < 1 << 20
+    data = unpacked(file, tmp_path)
+    assert data[:4] == b"\x7fELF" and b"whyrss capture 1" in data[:200]
+    # the environment is in its heap and on its stack, literals are in its rodata
+    for foreign in (SECRET.encode(), b"WHYRSS_SECRET", b"expect"):
+        assert foreign not in data, foreign
+    whyrss(file)
+    assert os.stat(file).st_mode & 0o077 == 0
+
+
+def test_profiles_of_a_capture(tmp_path):
+    file = tmp_path / "x.whyrss"
+    with Demo(build("fragmentation")) as d, stopped(d.pid):
+        capture(d.pid, file)
+        for kind in ("heap", "allocs", "block", "mutex"):
+            whyrss("profile", d.pid, "--kind", kind, "--debug", "1", "-o", tmp_path / f"live.{kind}")
+    for kind in ("heap", "allocs", "block", "mutex"):
+        whyrss("profile", file, "--kind", kind, "--debug", "1", "-o", tmp_path / f"capture.{kind}")
+        # cycles/second is measured by each reader until the runtime has done so
+        a, b = ([x for x in (tmp_path / f"{n}.{kind}").read_text().splitlines() if "cycles/second" not in x] for n in ("live", "capture"))
+        assert a == b and a, kind
+
+
+def test_without_the_program(tmp_path):
+    binary = shutil.copy2(build("nothing"), tmp_path / "program")
+    file = tmp_path / "x.whyrss"
+    with Demo(binary) as d:
+        capture(d.pid, file)
+    os.unlink(binary)
+    got = ledger(file)
+    assert got["target"]["exe"] == str(binary)
+    groups = view("goroutines", file, "--all", "--by", "start")["groups"]
+    assert any("main" in json.dumps(g) for g in groups)
+
+
+def test_stacks_only_when_asked_for(tmp_path):
+    with Demo(build("leakedgoroutines")) as d:
+        without = capture(d.pid, tmp_path / "a.whyrss")
+        with_ = capture(d.pid, tmp_path / "b.whyrss", "--stacks")
+    assert without["stack_bytes"] == 0 and with_["stack_bytes"] > 1 << 20
+    assert with_["memory_bytes"] > without["memory_bytes"] + with_["stack_bytes"] // 2
+    assert timeless(view("goroutines", tmp_path / "b.whyrss"))["schema"] == "whyrss.goroutines/1"
+
+
+def test_default_name_and_usage(tmp_path):
+    with Demo(build("nothing")) as d:
+        code, out, err = whyrss("capture", d.pid, "--json", cwd=tmp_path)
+        name = json.loads(out)["file"]
+        assert name.startswith(f"nothing-{d.pid}-") and name.endswith(".whyrss") and (tmp_path / name).exists()
+        assert [p.name for p in tmp_path.iterdir()] == [name]
+        # the content tells, not the name
+        os.rename(tmp_path / name, tmp_path / "renamed")
+        assert view("ledger", tmp_path / "renamed")["target"]["kind"] == "capture"
+        code, _, err = whyrss("capture", d.pid, "-o", tmp_path / "no" / "folder", check=False)
+        assert code == 1 and len(err.splitlines()) == 1
+    assert whyrss("capture", check=False)[0] == 2
+    assert whyrss("capture", d.pid, "-o", tmp_path / "y", check=False)[0] == 1
+    assert not (tmp_path / "y").exists()
+    code, _, err = whyrss(tmp_path / "renamed", "--freeze", check=False)
+    assert code == 2 and "no process" in err
+
+
+def test_damaged(tmp_path):
+    file, cut = tmp_path / "x.whyrss", tmp_path / "cut"
+    with Demo(build("nothing")) as d:
+        capture(d.pid, file)
+    data = file.read_bytes()
+    for n in (0, 3, 4, 20, 200, len(data) // 4, len(data) // 2, len(data) - 100, len(data) - 1):
+        cut.write_bytes(data[:n])
+        code, _, err = whyrss(cut, "--json", check=False)
+        assert code in (1, 3) or n == len(data) - 1, n  # the checksum alone is missing there
+        assert code != 1 or len(err.splitlines()) == 1
+    for at in range(10, len(data), max(1, len(data) // 40)):
+        bad = bytearray(data)
+        bad[at] ^= 0x55
+        cut.write_bytes(bad)
+        code, _, err = whyrss(cut, "--json", check=False)
+        assert code in (0, 1, 3) and len(err.splitlines()) <= 1
+    newer = tmp_path / "newer"
+    newer.write_bytes(unpacked(file, tmp_path).replace(b"whyrss capture 1\n", b"whyrss capture 9\n", 1))
+    code, _, err = whyrss(newer, check=False)
+    assert code == 1 and "newer" in err
+
+
+def test_capture_of_a_core(tmp_path):
+    """What a core holds, in a file that may be shared."""
+    file = tmp_path / "x.whyrss"
+    with Demo(build("fragmentation")) as d:
+        with stopped(d.pid):
+            core = gcore(d.pid, tmp_path)
+    capture(core, file)
+    a, b = view("ledger", core), view("ledger", file)
+    assert a["lines"] == b["lines"] and a["bridge"] == b["bridge"]
+    assert [c["id"] for c in a["causes"]] == [c["id"] for c in b["causes"]]
+    assert lines(b)["heap.slots"]["resident"] is None
