@@ -161,18 +161,19 @@ bool capture_take(const struct source_word *w, const struct capture_options *o, 
 	struct captured c = {0};
 	struct str session = {0};
 	struct os_facts os;
-	bool ok;
+	bool ok, held;
 
 	so.record = true;
 	if (!source_open(w, &so, &source, err) ||
-	    !source_snapshot(source, NEED_CAPTURE, &snap, err))
+	    !source_snapshot(source, o->stacks ? NEED_CAPTURE_STACKS : NEED_CAPTURE, &snap, err))
 		return false;
+	held = source->t->held;
 	name_all(&snap);
 	if (o->stacks)
 		c.stacks = read_stacks(source, &snap);
 	os = facts_of(&snap, a);
 	c.path = o->path ? arena_strdup(a, o->path) : default_path(&snap, a);
-	go_save(source->g, &snap, &session);
+	go_save(source->g, &snap, o->stacks, held, &session);
 	ok = write_file(c.path, source, &os, &session, &c.size, err);
 	str_free(&session);
 	if (!ok)

@@ -348,7 +348,10 @@ bool go_open(struct target *t, struct arena *session, struct go_session **ret, s
 		size_t n;
 		const char *text = t->ops->saved(t, &n);
 		*ret = g;
-		return session_load(g, text, n, err);
+		if (!session_load(g, text, n, err))
+			return false;
+		t->held = g->saved->held;
+		return true;
 	}
 	if (!find_images(g, err))
 		return false;

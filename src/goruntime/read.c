@@ -295,6 +295,10 @@ bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, str
 			system_goroutines(&r);
 		for (uint32_t i = 0; i < g->n_session_notes; i++)
 			note_add(ret, false, "%s", g->session_notes[i]);
+		if (needs & NEED_TRACES && g->saved != NULL && !g->saved->stacks)
+			note_add(ret, true,
+				 "the capture was taken without --stacks: of goroutines it has "
+				 "where they began and wait, and no stacks");
 		for (uint32_t i = 0; i < ret->os->n_notes; i++)
 			note_add(ret, ret->os->partial, "%s", ret->os->notes[i]);
 		if (torn && !r.broke)

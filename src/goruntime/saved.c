@@ -104,7 +104,8 @@ static void save_results(const struct snapshot *s, struct str *to)
 	}
 }
 
-void go_save(const struct go_session *g, const struct snapshot *s, struct str *to)
+void go_save(const struct go_session *g, const struct snapshot *s, bool stacks, bool held,
+	     struct str *to)
 {
 	struct layout l = g->layout;
 	struct symbols y = g->sym;
@@ -113,6 +114,7 @@ void go_save(const struct go_session *g, const struct snapshot *s, struct str *t
 	add_line(to, "release", g->release.text);
 	add_line(to, "layout_from", g->layout_from);
 	str_addf(to, "flags %x %x\n", g->stripped, g->cgo);
+	str_addf(to, "stacks %x %x\n", stacks, held);
 	for (uint32_t i = 0; l.source == LAYOUT_DWARF && i < N_FIELD_ROWS; i++)
 		if (f[i].width != 0)
 			str_addf(to, "field %s %x %x\n", FIELD_ROWS[i].id, f[i].off, f[i].width);
@@ -345,6 +347,13 @@ static bool load_line(struct loader *w, const char *key, char *value)
 			return false;
 		g->stripped = v[0] != 0;
 		g->cgo = v[1] != 0;
+		return true;
+	}
+	if (strcmp(key, "stacks") == 0) {
+		if (!take_numbers(&at, v, 2))
+			return false;
+		w->saved->stacks = v[0] != 0;
+		w->saved->held = v[1] != 0;
 		return true;
 	}
 	if (strcmp(key, "pool_bytes") == 0)

@@ -10,6 +10,7 @@ struct saved {
 	struct small_views small_views;
 	bytes pool_bytes;
 	int64_t ticks_per_second;
+	bool stacks, held;
 	struct aside_note *notes;
 	uint32_t n_notes;
 };

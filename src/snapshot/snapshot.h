@@ -418,6 +418,7 @@ enum need {
 	/* What a capture is made for. Whatever looks into objects of the program is kept there as
 	 * a result (goruntime/saved.c), never as memory. */
 	NEED_CAPTURE = NEED_LEDGER | NEED_CONTENTION,
+	NEED_CAPTURE_STACKS = NEED_CAPTURE | NEED_TRACES | NEED_TRACE_ARGS,
 };
 
 struct snapshot {

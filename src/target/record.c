@@ -145,6 +145,7 @@ static bool record_facts(struct target *t, struct arena *a, struct err *err)
 	if (!target_facts(inner, a, err))
 		return false;
 	t->os = inner->os;
+	t->held = inner->held;
 	return true;
 }
 
@@ -201,7 +202,7 @@ struct target *record_open(struct target *inner)
 	arena_init(&r->mem, CAPTURE_MAX);
 	r->inner = inner;
 	r->t = (struct target){
-		.ops = &ops, .kind = inner->kind, .exact = true, .os = inner->os, .impl = r};
+		.ops = &ops, .kind = inner->kind, .exact = true, .held = inner->held, .os = inner->os, .impl = r};
 	return &r->t;
 }
 

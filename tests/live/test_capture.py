@@ -103,6 +103,17 @@ def test_stacks_only_when_asked_for(tmp_path):
     assert timeless(view("goroutines", tmp_path / "b.whyrss"))["schema"] == "whyrss.goroutines/1"
 
 
+def test_goroutine_profile_of_a_capture(tmp_path):
+    with Demo(build("nothing")) as d, stopped(d.pid):
+        capture(d.pid, tmp_path / "a.whyrss")
+        capture(d.pid, tmp_path / "b.whyrss", "--stacks")
+        _, want, _ = whyrss("profile", d.pid, "--kind", "goroutine", "--debug", "2")
+    code, got, _ = whyrss("profile", tmp_path / "b.whyrss", "--kind", "goroutine", "--debug", "2")
+    assert code == 0 and got == want and "main.main" in got
+    code, got, err = whyrss("profile", tmp_path / "a.whyrss", "--kind", "goroutine", "--debug", "2")
+    assert code == 3 and "--stacks" in err and "main.main" not in got
+
+
 def test_default_name_and_usage(tmp_path):
     with Demo(build("nothing")) as d:
         code, out, err = whyrss("capture", d.pid, "--json", cwd=tmp_path)
