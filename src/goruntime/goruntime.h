@@ -29,8 +29,9 @@ const char *go_version(const struct go_session *g);
 bool go_snapshot(struct go_session *g, uint32_t needs, struct snapshot *ret, struct err *err);
 void snapshot_free(struct snapshot *s);
 
-/** `stacks`: those of goroutines were read, too; `held`: no thread ran meanwhile. Adds the session, and those results of a snapshot (of all that NEED_CAPTURE asks for) whose
- * memory is the program's own, as text for a capture: go_open of a target with `saved` reads it. */
+/** `stacks`: those of goroutines were read, too; `held`: no thread ran meanwhile. Adds the session,
+ * and those results of a snapshot (of all that NEED_CAPTURE asks for) whose memory is the program's
+ * own, as text for a capture: go_open of a target with `saved` reads it. */
 void go_save(const struct go_session *g, const struct snapshot *s, bool stacks, bool held,
 	     struct str *to);
 

@@ -201,8 +201,12 @@ struct target *record_open(struct target *inner)
 		return NULL;
 	arena_init(&r->mem, CAPTURE_MAX);
 	r->inner = inner;
-	r->t = (struct target){
-		.ops = &ops, .kind = inner->kind, .exact = true, .held = inner->held, .os = inner->os, .impl = r};
+	r->t = (struct target){.ops = &ops,
+			       .kind = inner->kind,
+			       .exact = true,
+			       .held = inner->held,
+			       .os = inner->os,
+			       .impl = r};
 	return &r->t;
 }
 
