@@ -194,8 +194,6 @@ bool source_open(const struct source_word *w, const struct source_options *o, st
 	s->name = w->path ? s->word.path : arena_printf(&s->mem, "%d", w->pid);
 	if (!open_target(&s->word, o, &s->t, err))
 		goto failed;
-	/* for tests: the same process with and without its symbols */
-	s->t->hide_symbols = getenv("WHYRSS_HIDE_SYMBOLS") != NULL;
 	if (o->record) {
 		s->inner = s->t;
 		s->t = record_open(s->inner);
@@ -204,12 +202,17 @@ bool source_open(const struct source_word *w, const struct source_options *o, st
 			goto failed;
 		}
 	}
+	/* for tests: the same process with and without its symbols */
+	s->t->hide_symbols = getenv("WHYRSS_HIDE_SYMBOLS") != NULL;
 	s->took.open = lap(&at);
 	if (!target_facts(s->t, &s->mem, err))
 		goto failed;
 	s->took.facts = lap(&at);
+	/* A recording keeps the session as text: what was searched for it is the program's own. */
+	target_hush(s->t, true);
 	if (!go_open(s->t, &s->mem, &s->g, err))
 		goto failed;
+	target_hush(s->t, false);
 	s->took.session = lap(&at);
 	*ret = s;
 	return true;
