@@ -16,11 +16,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPAN_BITS   256U /* room for the two bitmaps of a span */
-#define MAX_SPANS   (UINT32_MAX / (SPAN_BITS / SPAN_BITS_UNIT))
-#define MAX_NELEMS  (SPAN_BITS * 4)
-#define LATE_SPANS  8192U /* room for spans that were made while the others were read */
-#define BITS_BLOCKS 256U  /* 16 MiB of mark bits at a time */
+#define SPAN_BITS	256U /* room for the two bitmaps of a span */
+#define MAX_SPANS	(UINT32_MAX / (SPAN_BITS / SPAN_BITS_UNIT))
+#define MAX_NELEMS	(SPAN_BITS * 4)
+#define LATE_SPANS	8192U /* room for spans that were made while the others were read */
+#define GROWN_MEANWHILE ((bytes)4 << 30)
+#define BITS_BLOCKS	256U /* 16 MiB of mark bits at a time */
 
 /* The parts of an mspan that only matter until its bits are counted. */
 struct span_raw {
@@ -384,7 +385,8 @@ bool read_arenas(struct reading *r, struct err *err)
 	if (l->mheap_userArenaArenas.width != 0)
 		user = get_slice(r->mheap, l->mheap_userArenaArenas);
 	taddr l2 = get(r->mheap, (struct field){l->mheap_arenas.off, 8});
-	if (idx.len > 1U << 22 || user.len > 1U << 22)
+	uint64_t most = (r->s->os->vm_size + GROWN_MEANWHILE) / HEAP_ARENA_BYTES;
+	if (idx.len > most || user.len > most)
 		return err_set(err, ERR_FORMAT, "mheap_ lists %llu arenas",
 			       (unsigned long long)idx.len);
 	uint32_t n = (uint32_t)(idx.len + user.len);
@@ -440,6 +442,9 @@ bool read_chunks(struct reading *r, struct err *err)
 		n += (u->end - u->start) >> 22;
 	}
 	uint64_t managed = n;
+	/* it may have grown since its mappings were listed, but not by that much */
+	if (managed > ((r->s->os->vm_size + GROWN_MEANWHILE) >> 22))
+		return err_set(err, ERR_FAULT, "the page allocator's ranges are not mapped");
 	n += (uint64_t)r->n_arenas * 16;
 	h->chunks = arena_try(r->mem, n, sizeof *h->chunks, err);
 	struct span_chunk *v = arena_try(r->mem, managed, sizeof *v, err);

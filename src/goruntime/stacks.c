@@ -149,13 +149,23 @@ static void read_threads(struct reading *r, uint32_t cap, uint32_t room)
 	os_stack(r, y->gcrash);
 }
 
+/** Far more goroutines than the heap has room for are none: each is an object there. */
+static uint64_t most_goroutines(const struct reading *r)
+{
+	const struct heap *h = &r->s->heap;
+	bytes sum = 0;
+	for (uint32_t i = 0; i < h->n_spans; i++)
+		sum += h->spans[i].state == SPAN_HEAP ? span_bytes(&h->spans[i]) : 0;
+	return MIN(2 * sum, r->s->os->vm_size) / MAX(r->l->g_size.width, 64U) + (1U << 16);
+}
+
 bool read_stacks(struct reading *r, struct err *err)
 {
 	struct snapshot *s = r->s;
 	struct go_slice allgs;
 	if (!mem_read(r->t, r->g->sym.allgs, &allgs, sizeof allgs, err))
 		return err_in(err, "allgs");
-	if (allgs.len > MAX_GS || allgs.len > r->s->os->vm_size / 8)
+	if (allgs.len > MAX_GS || allgs.len > most_goroutines(r))
 		return err_set(err, ERR_FORMAT, "allgs has %llu entries",
 			       (unsigned long long)allgs.len);
 	struct arena_mark mark = arena_mark(&r->scratch);

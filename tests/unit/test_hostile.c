@@ -82,6 +82,8 @@ struct liar {
 	const struct target_ops *real;
 	uint64_t reads, fault_at;
 	uint64_t lie_every; /* 0: tells the truth */
+	uint64_t cycle_at;  /* the read whose pointers all point back to where they were read */
+	uint64_t length_at; /* the read whose small numbers are all 2^60 */
 	uint64_t seed;
 };
 
@@ -95,11 +97,26 @@ static uint64_t next_random(void)
 	return liar.seed;
 }
 
+/* Every word that could be a pointer, or every one that could be a length, becomes `w`. */
+static void replace_words(uint8_t *d, size_t n, bool pointers, uint64_t w)
+{
+	for (size_t i = 0; i + 8 <= n; i += 8) {
+		uint64_t v;
+		memcpy(&v, d + i, 8);
+		if (pointers ? v >= 0x400000 && v < (uint64_t)1 << 47 : v > 0 && v < 1 << 20)
+			memcpy(d + i, &w, 8);
+	}
+}
+
 static size_t liar_read(struct target *t, taddr at, void *dst, size_t n)
 {
 	if (++liar.reads == liar.fault_at)
 		return 0;
 	size_t got = liar.real->read(t, at, dst, n);
+	if (liar.reads == liar.cycle_at)
+		replace_words(dst, got, true, at);
+	if (liar.reads == liar.length_at)
+		replace_words(dst, got, false, (uint64_t)1 << 60);
 	if (liar.lie_every != 0 && got >= 8 && liar.reads % liar.lie_every == 0) {
 		static const uint64_t words[] = {0,
 						 1,
@@ -240,12 +257,42 @@ static void test_lies(void **state)
 	close_session(&e);
 }
 
+/* Lists that lead back to their own start, and lengths of 2^60, in each read in turn. */
+static void test_cycles_and_lengths(void **state)
+{
+	(void)state;
+	struct session e;
+	struct err err = {0};
+	double worst = 0;
+	liar = (struct liar){0};
+	assert_true(open_session(&e, &err));
+	liar.reads = 0;
+	assert_true(ask(e.g));
+	uint64_t n = liar.reads, answered = 0;
+	for (uint64_t i = 2; i <= 2 * n + 1; i++) {
+		double began = seconds();
+		liar.reads = 0;
+		liar.cycle_at = i % 2 ? i / 2 : 0;
+		liar.length_at = i % 2 ? 0 : i / 2;
+		answered += ask(e.g);
+		worst = MAX(worst, seconds() - began);
+	}
+	print_message("%llu rounds, %llu answered, the slowest took %.2f s\n",
+		      (unsigned long long)(2 * n), (unsigned long long)answered, worst);
+	assert_true(worst < 20);
+	liar.cycle_at = liar.length_at = 0;
+	liar.reads = 0;
+	assert_true(ask(e.g));
+	close_session(&e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nth_read_faults),
 		cmocka_unit_test(test_opening_faults),
 		cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_cycles_and_lengths),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }
