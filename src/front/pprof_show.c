@@ -44,14 +44,20 @@ static bool write_all(int fd, const char *s, size_t n)
 	return true;
 }
 
-/* A report that is still being made goes to standard output in pieces. */
-static bool flush_stdout(void *ctx, struct str *out)
-{
-	bool *closed = ctx;
+/* Where a report goes while it is still being made. */
+struct drain {
+	int fd;
+	int failed; /* errno; 0: nothing did */
+};
 
-	*closed |= !write_all(STDOUT_FILENO, out->s, out->n);
+static bool drain_flush(void *ctx, struct str *out)
+{
+	struct drain *d = ctx;
+
+	if (!d->failed && !write_all(d->fd, out->s, out->n))
+		d->failed = errno;
 	out->n = 0;
-	return !*closed;
+	return !d->failed;
 }
 
 /* --- other programs --- */
@@ -141,15 +147,6 @@ static bool draw(const char *format, struct str *report, struct err *err)
 
 /* --- files --- */
 
-static bool save(const char *path, const struct str *report, struct err *err)
-{
-	CLEANUP(cleanup_fd) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-
-	if (fd < 0 || !write_all(fd, report->s, report->n))
-		return err_os(err, ERR_OS, "%s", path);
-	return true;
-}
-
 /* "profile001.svg" in this folder: the first that is free. */
 static bool save_new(const char *dir, const char *prefix, const char *suffix,
 		     const struct str *report, char path[static 256], struct err *err)
@@ -212,37 +209,72 @@ static bool view(const struct pprof_command *cmd, const struct str *report, stru
 		       path);
 }
 
+/* Straight to a file or standard output, in pieces. */
+static bool show_plain(const struct pprof *p, const struct pprof_config *c,
+		       const struct pprof_command *cmd, const char *pattern, struct pprof_env *env,
+		       struct str *out, struct str *messages, struct err *err)
+{
+	const char *path = c->v[PPROF_OUTPUT].s;
+	CLEANUP(cleanup_fd) int fd = -1;
+	struct drain d = {.fd = STDOUT_FILENO};
+	struct str text = {0};
+	bool ok;
+
+	env->ctx = &d;
+	env->flush = drain_flush;
+	if (!*path)
+		return pprof_report(p, c, cmd, pattern, env, out, messages, err);
+	/* A file is not touched before the report has something to say. */
+	env->flush = NULL;
+	if (cmd->format == PPROF_RAW || cmd->format == PPROF_TRACES) {
+		str_addf(messages, "Generating report in %s\n", path);
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		if (fd < 0)
+			return err_os(err, ERR_OS, "%s", path);
+		d.fd = fd;
+		env->flush = drain_flush;
+	}
+	ok = pprof_report(p, c, cmd, pattern, env, &text, messages, err);
+	if (ok && fd < 0) {
+		str_addf(messages, "Generating report in %s\n", path);
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		d.fd = fd;
+	}
+	if (ok && (fd < 0 || !drain_flush(&d, &text))) {
+		errno = d.failed ? d.failed : errno;
+		ok = err_os(err, ERR_OS, "%s", path);
+	}
+	str_free(&text);
+	return ok;
+}
+
 bool pprof_show(const struct pprof *p, const struct pprof_config *c,
 		const struct pprof_command *cmd, const char *pattern, bool shell, struct str *out,
 		struct str *messages, struct err *err)
 {
 	const char *output = c->v[PPROF_OUTPUT].s;
-	bool piece_by_piece = !*output && !*cmd->dot && !*cmd->viewers && !*cmd->suffix;
-	bool to_file =
-		*cmd->suffix && !*cmd->viewers && !*output && (shell || isatty(STDOUT_FILENO) == 1);
+	bool to_new = *cmd->suffix && !*output && (shell || isatty(STDOUT_FILENO) == 1);
 	CLEANUP(cleanup_free) char *cwd = getcwd(NULL, 0);
-	bool closed = false;
-	struct pprof_env env = {.ctx = &closed,
-				.read_file = read_source,
-				.flush = piece_by_piece ? flush_stdout : NULL,
-				.cwd = cwd};
+	struct pprof_env env = {.read_file = read_source, .cwd = cwd};
 	struct str report = {0};
 	char path[256];
-	bool ok = pprof_report(p, c, cmd, pattern, &env, piece_by_piece ? out : &report, messages,
-			       err);
+	bool ok;
 
-	if (!ok || piece_by_piece) {
-		str_free(&report);
-		return ok;
-	}
-	if (*cmd->dot)
+	if (!*cmd->dot && !to_new && (!*cmd->viewers || *output))
+		return show_plain(p, c, cmd, pattern, &env, out, messages, err);
+	ok = pprof_report(p, c, cmd, pattern, &env, &report, messages, err);
+	if (ok && *cmd->dot)
 		ok = draw(cmd->dot, &report, err);
 	if (ok && *output) {
+		CLEANUP(cleanup_fd)
+		int fd = open(output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
 		str_addf(messages, "Generating report in %s\n", output);
-		ok = save(output, &report, err);
+		if (fd < 0 || !write_all(fd, report.s, report.n))
+			ok = err_os(err, ERR_OS, "%s", output);
 	} else if (ok && *cmd->viewers) {
 		ok = view(cmd, &report, err);
-	} else if (ok && to_file) {
+	} else if (ok && to_new) {
 		ok = save_new("", "profile", cmd->suffix, &report, path, err);
 		if (ok)
 			str_addf(messages, "Generating report in %s\n", path);

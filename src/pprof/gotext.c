@@ -38,6 +38,17 @@ size_t go_runes(const char *s, size_t n)
 	return runes;
 }
 
+void go_uint(struct str *to, uint64_t v)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + v % 10);
+	while (v /= 10);
+	str_addn(to, digits + at, sizeof(digits) - at);
+}
+
 size_t go_prefix(const char *s, size_t runes)
 {
 	size_t n = strlen(s), i = 0;

@@ -34,6 +34,8 @@ static inline int64_t go_int64(double f)
 	return f >= -9223372036854775808.0 && f < 9223372036854775808.0 ? (int64_t)f : INT64_MIN;
 }
 
+/** "%llu", without the cost of a format. */
+void go_uint(struct str *to, uint64_t v);
 /** Code points; a byte that begins none counts as one (utf8.RuneCount). */
 size_t go_runes(const char *s, size_t n);
 /** "%*s": s behind spaces up to `width` code points. */

@@ -366,18 +366,58 @@ static uint32_t sample_value(const struct graph *g, uint32_t k, const pindex **l
 	return i;
 }
 
+/* What a location is to a walk, in one look: its only node, or one of these. */
+#define FRAME_HIDDEN (UINT32_MAX - 2)
+#define FRAME_GONE   (UINT32_MAX - 1)
+#define FRAME_LINES  UINT32_MAX
+
+/* FRAME_GONE: it has nodes, and none of them is kept. FRAME_LINES: look at its lines. */
+static uint32_t *frames_of(const struct graph *g)
+{
+	const struct lens *l = g->l;
+	uint32_t *frames = ARENA_ARRAY(l->mem, uint32_t, l->n_locations + 1);
+
+	for (uint32_t i = 0; i < l->n_locations; i++) {
+		uint32_t from = g->line_at[i], to = g->line_at[i + 1], kept = 0;
+
+		for (uint32_t j = from; j < to; j++)
+			kept += !g->kept || g->kept[g->line_place[j]];
+		frames[i] = l->hidden && l->hidden[i] ? FRAME_HIDDEN
+			    : !kept		      ? FRAME_GONE
+			    : to - from == 1	      ? g->line_place[from]
+						      : FRAME_LINES;
+	}
+	return frames;
+}
+
 /* What a walk looks at for each frame, apart from the nodes so that it fits into the cache. */
 struct stamp {
 	int64_t cum;
 	uint32_t seen;
 };
 
+static inline void count_cum(struct graph *g, struct stamp *stamp, uint32_t node, uint32_t sample,
+			     int64_t w, int64_t dw)
+{
+	if (stamp->seen == sample)
+		return;
+	stamp->seen = sample;
+	stamp->cum = go_add(stamp->cum, w);
+	if (dw)
+		g->nodes.v[node].cum_div = go_add(g->nodes.v[node].cum_div, dw);
+}
+
 /* Flat and cum of all nodes. */
 static void walk_values(struct graph *g)
 {
 	const struct lens *l = g->l;
 	struct stamp *stamps = ARENA_ARRAY(l->mem, struct stamp, g->nodes.n + 1);
+	const bool *kept = g->kept;
+	uint32_t *frames;
 
+	g->kept = NULL; /* values do not depend on it */
+	frames = frames_of(g);
+	g->kept = (bool *)kept;
 	for (uint32_t k = 0; k < l->n_samples; k++) {
 		uint32_t n, last = PPROF_NONE;
 		const pindex *locs;
@@ -387,21 +427,18 @@ static void walk_values(struct graph *g)
 		if (!w && !dw)
 			continue;
 		for (uint32_t i = n; i-- > 0;) {
-			uint32_t loc = locs[i], from, to;
+			uint32_t frame = frames[locs[i]];
 
-			if (l->hidden && l->hidden[loc])
-				continue;
-			from = g->line_at[loc];
-			to = g->line_at[loc + 1];
-			while (to-- > from) {
-				last = g->line_place[to];
-				if (stamps[last].seen == k + 1)
-					continue;
-				stamps[last].seen = k + 1;
-				stamps[last].cum = go_add(stamps[last].cum, w);
-				if (dw)
-					g->nodes.v[last].cum_div =
-						go_add(g->nodes.v[last].cum_div, dw);
+			if (frame < FRAME_HIDDEN) {
+				last = frame;
+				count_cum(g, &stamps[last], last, k + 1, w, dw);
+			} else if (frame == FRAME_LINES) {
+				uint32_t from = g->line_at[locs[i]], to = g->line_at[locs[i] + 1];
+
+				while (to-- > from) {
+					last = g->line_place[to];
+					count_cum(g, &stamps[last], last, k + 1, w, dw);
+				}
 			}
 		}
 		if (last != PPROF_NONE)
@@ -454,6 +491,7 @@ static void walk_edges(struct graph *g, struct edging *x, struct tagging *t)
 {
 	const struct lens *l = g->l;
 	uint32_t *seen = ARENA_ARRAY(l->mem, uint32_t, g->nodes.n + 1);
+	const uint32_t *frames = frames_of(g);
 
 	for (uint32_t k = 0; k < l->n_samples; k++) {
 		uint32_t n, i, parent = PPROF_NONE;
@@ -469,7 +507,9 @@ static void walk_edges(struct graph *g, struct edging *x, struct tagging *t)
 		for (i = n; i-- > 0;) {
 			uint32_t loc = locs[i], from, to, end;
 
-			if (l->hidden && l->hidden[loc])
+			if (frames[loc] == FRAME_GONE)
+				residual = true;
+			if (frames[loc] == FRAME_GONE || frames[loc] == FRAME_HIDDEN)
 				continue;
 			from = g->line_at[loc];
 			end = to = g->line_at[loc + 1];

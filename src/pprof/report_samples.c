@@ -63,58 +63,83 @@ static void trace_label(struct report *r, const struct pprof_label *v, uint32_t 
 	str_add(to, "\n");
 }
 
-bool report_traces(struct report *r)
+/* What is printed for a place behind the column of values, made on first use. */
+struct trace_line {
+	const char *s;
+	size_t n;
+};
+
+static const struct trace_line *trace_line(struct report *r, struct graph *g,
+					   struct trace_line *lines, uint32_t place, bool inlined)
+{
+	struct trace_line *line = &lines[2 * (size_t)place + inlined];
+
+	if (!line->s) {
+		line->s = arena_printf(r->mem, "   %s%s\n", place_name(g, &g->places.v[place]),
+				       inlined ? " (inline)" : "");
+		line->n = strlen(line->s);
+	}
+	return line;
+}
+
+/* The first line of a stack, with what is printed above it. */
+static void trace_head(struct report *r, uint32_t i)
 {
 	static const char line[] =
 		"-----------+-------------------------------------------------------\n";
+	const int64_t *values = r->p->values + (size_t)i * r->p->n_types;
+	uint32_t n, strings;
+	const struct pprof_label *labels = lens_labels(&r->l, i, &n);
+	int64_t v = values[r->value];
+	struct str text = {0};
+
+	str_addn(r->out, line, sizeof(line) - 1);
+	strings = count_strings(labels, n);
+	if (n) {
+		sorted_labels(r, labels, strings, "", trace_label);
+		sorted_labels(r, labels + strings, n - strings, "", trace_label);
+	}
+	if (r->mean && values[0])
+		v = go_div(v, values[0]);
+	report_value(r, v, &text);
+	go_pad(r->out, 10, text.s);
+	str_free(&text);
+}
+
+bool report_traces(struct report *r)
+{
 	struct lens *l = &r->l;
 	struct graph_options o = {.keep_paths = true, .trim_path = "", .source_path = ""};
+	struct trace_line *lines;
 	struct graph g;
 
 	graph_places(&g, l, &o);
+	lines = ARENA_ARRAY(r->mem, struct trace_line, 2 * (size_t)g.places.n + 1);
 	report_profile_labels(r, r->out);
 	for (uint32_t k = 0; k < l->n_samples && report_flush(r); k++) {
-		const struct pprof_label *labels;
-		const int64_t *values;
 		const pindex *locs;
-		uint32_t n, n_labels, strings, i = lens_sample(l, k, &locs, &n);
+		uint32_t n, i = lens_sample(l, k, &locs, &n);
 		bool first = true;
-		int64_t v;
 
-		values = l->p->values + (size_t)i * l->p->n_types;
-		v = values[r->value];
-		if (r->mean && values[0])
-			v = go_div(v, values[0]);
 		for (uint32_t j = 0; j < n; j++) {
+			uint32_t end = g.line_at[locs[j] + 1];
+
 			if (l->hidden && l->hidden[locs[j]])
 				continue;
-			if (first) {
-				str_add(r->out, line);
-				labels = lens_labels(l, i, &n_labels);
-				strings = count_strings(labels, n_labels);
-				sorted_labels(r, labels, strings, "", trace_label);
-				sorted_labels(r, labels + strings, n_labels - strings, "",
-					      trace_label);
-			}
-			for (uint32_t at = g.line_at[locs[j]]; at < g.line_at[locs[j] + 1]; at++) {
-				struct str text = {0};
+			for (uint32_t at = g.line_at[locs[j]]; at < end; at++) {
+				const struct trace_line *line =
+					trace_line(r, &g, lines, g.line_place[at], at + 1 < end);
 
-				if (first) {
-					report_value(r, v, &text);
-					go_pad(r->out, 10, text.s);
-					str_free(&text);
-				} else {
-					str_add(r->out, "          ");
-				}
+				if (first)
+					trace_head(r, i);
+				else
+					str_addn(r->out, "          ", 10);
 				first = false;
-				str_add(r->out, "   ");
-				str_add(r->out, place_name(&g, &g.places.v[g.line_place[at]]));
-				str_add(r->out,
-					at + 1 < g.line_at[locs[j] + 1] ? " (inline)\n" : "\n");
+				str_addn(r->out, line->s, line->n);
 			}
 		}
 	}
-	str_add(r->out, line);
+	str_add(r->out, "-----------+-------------------------------------------------------\n");
 	return true;
 }
 
