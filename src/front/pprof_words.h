@@ -1,0 +1,26 @@
+/* One line of the shell of `whyrss pprof`. */
+#ifndef FRONT_PPROF_WORDS_H
+#define FRONT_PPROF_WORDS_H
+
+#include "front/pprof.h"
+
+/** What a shell keeps between its lines. */
+struct pprof_session {
+	const struct pprof *p;
+	struct pprof_config config; /* options that were set with name=value stay */
+	struct arena *mem;	    /* for what is set; lives as long as the session */
+};
+
+/** Starts a session from the command line's options. */
+void pprof_session_open(struct pprof_session *s, const struct pprof *p,
+			const struct pprof_config *c, struct arena *mem);
+/** What a shell says first: which profile this is. */
+void pprof_session_greet(const struct pprof_session *s, struct str *out);
+/**
+ * Does a line: a report ("top10 -cum main >file"), name=value, a value's name, ":", o, help. What
+ * it prints goes to `out`, what it has to say to `messages`. False: the user wants to leave.
+ */
+bool pprof_session_line(struct pprof_session *s, const char *line, struct str *out,
+			struct str *messages);
+
+#endif
