@@ -19,15 +19,33 @@ static uint16_t *used_of(struct book *b, uint32_t chunk)
 	return b->used[chunk];
 }
 
-/** The chunk that holds `at`, or the next one above it. Claims come in runs, so the last one is
- * tried first. */
-static uint32_t chunk_from(struct book *b, taddr at)
+/** The part of a range that lies in one chunk. */
+struct piece {
+	uint32_t chunk;
+	taddr base, from, to; /* base: of the chunk */
+};
+
+/** The piece behind the last one, `p` zeroed before the first; false when no chunk is left. Claims
+ * come in runs, so the chunk of the last one is tried first. */
+static bool next_piece(struct book *b, taddr start, taddr end, struct piece *p)
 {
-	const struct pages *p = b->pages;
-	uint64_t key = at >> PAGES_CHUNK_SHIFT;
-	if (b->hint < p->n && p->key[b->hint] == key)
-		return b->hint;
-	return b->hint = pages_find(p, at);
+	const struct pages *s = b->pages;
+	uint64_t key = start >> PAGES_CHUNK_SHIFT;
+	uint32_t i = p->to != 0					? p->chunk + 1
+		     : b->hint < s->n && s->key[b->hint] == key ? b->hint
+								: pages_find(s, start);
+	if (i >= s->n || s->key[i] << PAGES_CHUNK_SHIFT >= end)
+		return false;
+	taddr base = s->key[i] << PAGES_CHUNK_SHIFT;
+	*p = (struct piece){i, base, MAX(start, base),
+			    MIN(end, base + ((taddr)1 << PAGES_CHUNK_SHIFT))};
+	b->hint = i;
+	return true;
+}
+
+static uint32_t page_of(const struct piece *p, taddr at)
+{
+	return (uint32_t)((at - p->base) >> OS_PAGE_SHIFT);
 }
 
 static bool bit_of(const struct page_chunk *c, enum page_bit which, uint32_t page)
@@ -42,17 +60,13 @@ struct span_take {
 static struct span_take take(struct book *b, taddr start, taddr end)
 {
 	struct span_take t = {0};
-	const struct pages *p = b->pages;
-	for (uint32_t i = chunk_from(b, start); i < p->n && p->key[i] << PAGES_CHUNK_SHIFT < end;
-	     i++) {
-		taddr base = p->key[i] << PAGES_CHUNK_SHIFT;
-		taddr from = MAX(start, base),
-		      to = MIN(end, base + ((taddr)1 << PAGES_CHUNK_SHIFT));
-		const struct page_chunk *c = p->chunk[i];
-		uint16_t *used = used_of(b, i);
-		b->hint = i;
-		for (uint32_t pg = (uint32_t)((from - base) >> OS_PAGE_SHIFT); from < to; pg++) {
-			taddr stop = MIN(to, base + ((taddr)(pg + 1) << OS_PAGE_SHIFT));
+	struct piece p = {0};
+	while (next_piece(b, start, end, &p)) {
+		const struct page_chunk *c = b->pages->chunk[p.chunk];
+		uint16_t *used = used_of(b, p.chunk);
+		taddr from = p.from;
+		for (uint32_t pg = page_of(&p, from); from < p.to; pg++) {
+			taddr stop = MIN(p.to, p.base + ((taddr)(pg + 1) << OS_PAGE_SHIFT));
 			uint32_t want = (uint32_t)(stop - from);
 			from = stop;
 			bool resident = bit_of(c, PAGE_RESIDENT, pg);
@@ -99,37 +113,25 @@ bytes book_rest(struct book *b, enum line_id line, taddr start, taddr end)
 /** Marks the pages of [start, end) as wholly claimed. */
 static void mark_pages(struct book *b, taddr start, taddr end)
 {
-	const struct pages *p = b->pages;
-	for (uint32_t i = chunk_from(b, start); i < p->n && p->key[i] << PAGES_CHUNK_SHIFT < end;
-	     i++) {
-		taddr base = p->key[i] << PAGES_CHUNK_SHIFT;
-		taddr from = MAX(start, base),
-		      to = MIN(end, base + ((taddr)1 << PAGES_CHUNK_SHIFT));
-		uint16_t *used = used_of(b, i);
-		for (uint32_t pg = (uint32_t)((from - base) >> OS_PAGE_SHIFT);
-		     pg < (uint32_t)((to - base) >> OS_PAGE_SHIFT); pg++)
+	struct piece p = {0};
+	while (next_piece(b, start, end, &p)) {
+		uint16_t *used = used_of(b, p.chunk);
+		for (uint32_t pg = page_of(&p, p.from); pg < page_of(&p, p.to); pg++)
 			used[pg] = OS_PAGE;
 	}
 }
 
 enum book_state book_take_whole(struct book *b, taddr start, taddr end)
 {
-	const struct pages *p = b->pages;
 	bool any = false, gap = false;
 	taddr at = start;
-	for (uint32_t i = chunk_from(b, start); at < end; i++) {
-		if (i == p->n || p->key[i] << PAGES_CHUNK_SHIFT >= end) {
-			gap = true;
-			break;
-		}
-		taddr base = p->key[i] << PAGES_CHUNK_SHIFT,
-		      stop = MIN(end, base + ((taddr)1 << PAGES_CHUNK_SHIFT));
-		gap |= base > at;
-		at = MAX(at, base);
-		const struct page_chunk *c = p->chunk[i];
-		const uint16_t *used = b->used[i];
-		for (uint32_t pg = (uint32_t)((at - base) >> OS_PAGE_SHIFT); at < stop;
-		     pg++, at += OS_PAGE) {
+	struct piece p = {0};
+	while (next_piece(b, start, end, &p)) {
+		const struct page_chunk *c = b->pages->chunk[p.chunk];
+		const uint16_t *used = b->used[p.chunk];
+		gap |= p.from > at;
+		at = p.to;
+		for (uint32_t pg = page_of(&p, p.from); pg < page_of(&p, p.to); pg++) {
 			bool resident = bit_of(c, PAGE_RESIDENT, pg);
 			any |= resident || bit_of(c, PAGE_SWAPPED, pg);
 			gap |= !resident || (used != NULL && used[pg] != 0);
@@ -139,7 +141,7 @@ enum book_state book_take_whole(struct book *b, taddr start, taddr end)
 	}
 	if (!any)
 		return BOOK_ABSENT;
-	if (gap)
+	if (gap || at < end)
 		return BOOK_MIXED;
 	mark_pages(b, start, end);
 	return BOOK_WHOLE;

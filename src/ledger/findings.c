@@ -121,15 +121,7 @@ const char *cause_tail_of(const char *path)
 
 bool cause_oom_distance(const struct study *t, bytes *ret)
 {
-	const struct cgroup_facts *g = t->cgroup;
-	bytes back, held;
-
-	if (!g || g->limit == UINT64_MAX)
-		return false;
-	back = g->inactive_file + g->active_file + g->slab_reclaimable;
-	held = g->limit_current > back ? g->limit_current - back : 0;
-	*ret = g->limit > held ? g->limit - held : 0;
-	return true;
+	return t->cgroup && cgroup_oom_distance(t->cgroup, ret);
 }
 
 /* Where residency is not known: what is not a file's and not returned is taken to be in memory. */

@@ -61,6 +61,17 @@ const struct span *span_find(const struct heap *h, taddr at)
 	return i == 0 ? NULL : &h->spans[i - 1];
 }
 
+bool cgroup_oom_distance(const struct cgroup_facts *c, bytes *ret)
+{
+	/* Before it kills, the kernel drops what it can read again. */
+	bytes back = c->inactive_file + c->active_file + c->slab_reclaimable,
+	      held = c->limit_current - MIN(c->limit_current, back);
+	if (c->limit == UINT64_MAX)
+		return false;
+	*ret = c->limit - MIN(c->limit, held);
+	return true;
+}
+
 static int range_order(const void *a, const void *b)
 {
 	const struct addr_range *x = a, *y = b;

@@ -501,6 +501,10 @@ const struct span *span_find(const struct heap *h, taddr at);
 /** The chunk of the heap's index that holds `at`, NULL when the heap does not reach there. */
 struct span_chunk *span_chunk_find(const struct heap *h, taddr at);
 
+/** How far the OOM kill is: bytes that can still be added to what the kernel cannot take back
+ * before it kills. False: no limit. */
+bool cgroup_oom_distance(const struct cgroup_facts *c, bytes *ret);
+
 /** Sorts ranges and joins those that touch; returns how many are left. */
 uint32_t ranges_merge(struct addr_range *v, uint32_t n);
 

@@ -386,16 +386,11 @@ static struct table *container_table(struct arena *a, const struct ledger *l)
 const char *container_line(struct arena *a, const struct cgroup_facts *c)
 {
 	char now[UNIT_TEXT], limit[UNIT_TEXT], left[UNIT_TEXT];
-	bytes back, kept, spare;
+	bytes spare;
 
-	if (c->limit == UINT64_MAX || !c->limit_path)
+	if (!c->limit_path || !cgroup_oom_distance(c, &spare))
 		return arena_printf(a, "container: %s counted, no limit",
 				    unit_bytes(now, c->current));
-	/* Before it kills, the kernel drops what it can read again (as ledger/findings.c counts).
-	 */
-	back = c->inactive_file + c->active_file + c->slab_reclaimable;
-	kept = c->limit_current - MIN(c->limit_current, back);
-	spare = c->limit > kept ? c->limit - kept : 0;
 	return arena_printf(a, "container: %s of %s counted, OOM kill %s away",
 			    unit_bytes(now, c->limit_current), unit_bytes(limit, c->limit),
 			    unit_bytes(left, spare));
