@@ -3,11 +3,12 @@
 
 Each figure is the median of interleaved runs on the same process in the same session; ratios are made pair by pair,
 since the machines are shared and their speed drifts. Writes docs/bench.md (its tables only come from here).
-Words pick parts: kernel tools load trace. --small uses a 1 GiB heap instead of 6 GiB.
+Words pick parts: kernel tools load soak hour (soak for an hour, only when named). --small uses a 1 GiB heap instead of 6 GiB.
 """
 import json
 import os
 import pathlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests/live"))
@@ -198,7 +200,60 @@ def part_load(out, small):
     out.append("")
 
 
-PARTS = {"kernel": part_kernel, "tools": part_tools, "load": part_load}
+def rss_of(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("RssAnon")) / 1024
+
+
+def part_soak(out, small, seconds=60, live=64, hz=10):
+    """One session that answers ten ledgers a second: its own memory, failed answers, and what the target feels."""
+    half = []
+    with Demo(build("churn"), ["-max-seconds", seconds + 120, "-life", "3h", "-live", live, "-cores", 1], nice=5) as d:
+        for asked, span in ((False, min(seconds, 60)), (True, seconds)):
+            with subprocess.Popen([WHYRSS, "serve", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  stdin=subprocess.DEVNULL) as server:
+                try:
+                    url = re.search(r"http://\S+", server.stdout.readline()).group(0) + f"api/1/pid/{d.pid}/ledger?max_age=0"
+                    d.cmd("reset")
+                    end, n, failed, moments, memory = time.monotonic() + span, 0, 0, set(), []
+                    while time.monotonic() < end:
+                        began = time.monotonic()
+                        if asked:
+                            n += 1
+                            try:
+                                with urllib.request.urlopen(url, timeout=30) as f:
+                                    got = json.loads(f.read())
+                                moments.add(got["read"]["at"])
+                                failed += sum(x["resident"] for x in got["lines"]) != got["os"]["rss"]
+                            except (OSError, ValueError, KeyError):
+                                failed += 1
+                            if n % hz == 0:
+                                memory.append(rss_of(server.pid))
+                        time.sleep(max(0, 1 / hz - (time.monotonic() - began)))
+                    d.cmd("report")
+                    half.append((d.reports["churn"], n, failed, len(moments), memory))
+                finally:
+                    server.terminate()
+    out.append("## Ten ledgers a second from one session\n")
+    out.append(f"`./dev bench soak`: `whyrss serve` is asked for the ledger of `demo/churn -live {live} -cores 1` {hz} times a second for {seconds} s, "
+               "after a time without being asked; the target times a heartbeat of 1 ms.\n")
+    out.append("| target | throughput MiB/s | heartbeat p50 ms | p99 ms | max ms | answers | of as many readings | failed |")
+    out.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name, (rep, n, failed, moments, _) in zip(("alone", f"{hz} ledgers a second"), half):
+        out.append(f"| {name} | {rep['mib_per_s']:.0f} | {rep['p50_ms']:.2f} | {rep['p99_ms']:.2f} | {rep['max_ms']:.2f} | {n} | {moments} | {failed} |")
+    m = half[1][4]
+    k = max(1, len(m) // 10)
+    out.append(f"\nRssAnon of whyrss: median {statistics.median(m[k:2 * k] or m):.1f} MiB in the second tenth of the time, {statistics.median(m[-k:]):.1f} in the "
+               f"last, {max(m):.1f} at most.\n")
+    return {"failed": half[1][2], "answers": half[1][1], "readings": half[1][3], "early": statistics.median(m[k:2 * k] or m), "late": statistics.median(m[-k:])}
+
+
+def part_hour(out, small):
+    """part_soak for an hour: only when it is named."""
+    return part_soak(out, small, 3600)
+
+
+PARTS = {"kernel": part_kernel, "tools": part_tools, "load": part_load, "soak": part_soak, "hour": part_hour}
 
 
 def main():
@@ -207,7 +262,7 @@ def main():
     out = ["# Measured", "", "Made by `./dev bench`" + (" `--small`" if small else "") + "; ratios are side by side in one run. "
            f"Linux {os.uname().release}, {os.cpu_count()} shared cores, {time.strftime('%Y-%m-%d')}.", ""]
     for name, fn in PARTS.items():
-        if not words or name in words:
+        if name in words or (not words and name != "hour"):
             print(f"bench: {name} …", file=sys.stderr, flush=True)
             fn(out, small)
     text = "\n".join(out) + "\n"

@@ -2,10 +2,11 @@
 import json
 import os
 import subprocess
+import sys
 import time
 
 import pytest
-from conftest import WHYRSS, check_sums, lines
+from conftest import ROOT, WHYRSS, check_sums, lines
 from demos import Demo, build
 
 
@@ -58,3 +59,12 @@ def test_target_hardly_notices(full):
             d.cmd("truth", os.environ.get("TMPDIR", "/tmp"))
             rate[hz] = next(iter(d.reports.values()))
     print(rate)
+
+
+def test_long_session(full):
+    """Ten ledgers a second from one session: none fails, each is a reading of its own, and it does not grow."""
+    sys.path.insert(0, str(ROOT / "tests/bench"))
+    import bench
+    got = bench.part_soak([], False, 600 if full else 15)
+    assert got["failed"] == 0 and got["answers"] == got["readings"] > 10
+    assert got["late"] < got["early"] + (2 if full else 4), got
