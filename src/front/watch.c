@@ -177,6 +177,12 @@ enum exit_code watch_run(const struct request *q, const struct outlet *to, struc
 		return capture_run(q, to, messages);
 	case VIEW_ID_LIVE:
 		return live_run(q, to, messages);
+	case VIEW_ID_WHAT_IF:
+		return whatif_run_command(q, to, messages);
+	case VIEW_ID_GCTRACE:
+		return gctrace_run(q, to, messages);
+	case VIEW_ID_RUN:
+		return (enum exit_code)program_run(q, to, messages);
 	case VIEW_ID_RECORD:
 		return record_run(q, messages);
 	default:

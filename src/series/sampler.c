@@ -209,6 +209,8 @@ static void fill_sample(const struct sampler *s, uint64_t rss, struct sample *re
 		.gc_assist_ns = c->has_cpu ? plus(c->cpu_gc_assist) : UNKNOWN,
 		.gc_idle_ns = c->has_cpu ? plus(c->cpu_gc_idle) : UNKNOWN,
 		.idle_ns = c->has_cpu ? plus(c->cpu_idle) : UNKNOWN,
+		.gc_roots = c->lastStackScan + c->globalsScan,
+		.gc_runway = c->runway,
 		.procs = c->gomaxprocs,
 		.cpu_ns = c->has_cpu ? plus(c->cpu_total) : UNKNOWN,
 		.scavenged = words_minor(s->w) > 20 ? c->scav_bg + c->scav_eager : UNKNOWN,

@@ -62,6 +62,7 @@ DEMOS = {
     "mixed": Row("fragmentation", True, "anchors.md section 5 at a quarter; builds without cgo too"),
     "churn": Row("", False, "load: allocates on all cores for -max-seconds; no cause"),
     "profiles": Row("", False, "something in every profile of runtime/pprof; no cause"),
+    "pace": Row("", False, "load: allocates at a pace of the wall clock, -mode steady, bursty, sawtooth, cache; no cause"),
     "tour": Row("fragmentation", False, "the README's first example: five causes of different size"),
 }
 

@@ -92,7 +92,7 @@ def check_core(got, live):
         assert got["profile"][k] == live["profile"][k], k
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in SHORT else [pytest.mark.full]) for n in DEMOS if n != "churn"])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in SHORT else [pytest.mark.full]) for n in DEMOS if n not in ("churn", "pace")])
 def test_core_of_a_demo(name, tmp_path):
     with Demo(build(name)) as d:
         with stopped(d.pid):

@@ -6,7 +6,7 @@ from conftest import LAST, bridge, ledger, lines
 from demos import DEMOS, Demo, build
 
 # pagecache needs a cgroup of its own: test_container.py
-QUIET = [n for n in DEMOS if n not in ("churn", "pagecache")]
+QUIET = [n for n in DEMOS if n not in ("churn", "pace", "pagecache")]
 SHORT_RELEASES = {"go1.21.13": ("fragmentation", "stale", "mixed"), "go1.24.13": ("leakedgoroutines", "schedule"),
                   "go1.27.4": ("fragmentation", "profiler", "retention", "mixed")}
 

@@ -64,7 +64,7 @@ def short(name, go):
 
 
 @pytest.mark.parametrize("name,go", [pytest.param(n, g, id=f"{n}-{g}", marks=() if short(n, g) else pytest.mark.full)
-                                     for n in DEMOS if n not in ("churn", "hugepages", "tour") for g in LAST])
+                                     for n in DEMOS if n not in ("churn", "pace", "hugepages", "tour") for g in LAST])
 def test_cycles_of_a_demo(name, go, tmp_path):
     with open(tmp_path / "trace", "wb") as log, Demo(build(name, go), env={"GODEBUG": "gctrace=1"}, stderr=log) as d:
         w = watch(d.pid, "--duration", "4s")

@@ -10,9 +10,11 @@
 
 #include <cmocka.h>
 
+#include "series/gctrace.h"
 #include "series/recording.h"
 #include "series/story.h"
 #include "series/trend.h"
+#include "series/whatif.h"
 
 #define SECOND INT64_C(1000000000)
 #define MIB    ((uint64_t)1 << 20)
@@ -322,6 +324,159 @@ static void test_trends(void **state)
 	assert_int_equal(trend(leak, 4000, 1000).kind, TREND_RISING);
 }
 
+/* One line of each format that there was. */
+static void test_gctrace_formats(void **state)
+{
+	static const struct {
+		const char *line;
+		uint64_t n;
+		double pause, start, end, marked, goal;
+		bool forced;
+	} gc[] = {
+		{"gc8(4): 2+9+745+0 us, 2 -> 4 MB, 21 (21-0) objects, 2 goroutines, 15/0/0 sweeps, "
+		 "0(0) handoff, "
+		 "0(0) steal, 0/0/0 yields",
+		 8, 0.756, 2, 2, 4, -1, false}, /* 1.4 */
+		{"gc #2 @0.003s 4%: 0.14+0.31+0.030+0.40+0.08 ms clock, 0.56+0.31+0+0/0.4/0.8+0.3 "
+		 "ms cpu, 4->4->0 MB, "
+		 "5 MB goal, 4 P (forced)",
+		 2, 0.22, 4, 4, 0, 5, true}, /* 1.5 */
+		{"gc 3 @1.5s 4%: 0.14+0.31+0.030+0.40+0.08 ms clock, 0.56+0.31+0+0/0.4/0.8+0.3 ms "
+		 "cpu, 4->6->1 MB, "
+		 "7 MB goal, 4 P",
+		 3, 0.22, 4, 6, 1, 7, false},
+		{"gc 12 @0.281s 2%: 0.019+1.2+0.004 ms clock, 0.15+0.5/1.1/0.8+0.03 ms cpu, "
+		 "47->48->22 MB, 49 MB goal, "
+		 "8 P",
+		 12, 0.023, 47, 48, 22, 49, false}, /* 1.6 to 1.17 */
+		{"gc 1 @0.004s 1%: 0.011+0.26+0.003 ms clock, 0.09+0.1/0.2/0+0.03 ms cpu, 3->4->0 "
+		 "MB, 4 MB goal, 0 MB "
+		 "stacks, 0 MB globals, 8 P",
+		 1, 0.014, 3, 4, 0, 4, false}, /* 1.18 on */
+		{"gc 5 @2.004s 1% (checking for goroutine leaks): 0.011+0.26+0.003 ms clock, "
+		 "0.09+0.1/0.2/0+0.03 ms cpu, "
+		 "3->4->0 MB, 4 MB goal, 0 MB stacks, 0 MB globals, 8 P (forced)",
+		 5, 0.014, 3, 4, 0, 4, true}, /* 1.26 */
+		{"2024-05-01T10:00:00Z pod-1 gc 9 @0.4s 1%: 0.1+2+0.2 ms clock, 0.1+0/0/0+0.1 ms "
+		 "cpu, 3->4->2 MB, 4 MB "
+		 "goal, 8 P",
+		 9, 0.3, 3, 4, 2, 4, false}, /* behind what a log puts in front */
+	};
+	static const char *const others[] = {
+		"",
+		"gc",
+		"gc 1",
+		"gc 1 @",
+		"gc 1 @0.1s 1%: ",
+		"gc of garbage",
+		"scav",
+		"scvg",
+		"scvg0: ",
+		"gc 1 @0.004s 1%: 0.011+0.26+0.003 ms clock, 0.09+0.1/0.2/0+0.03 ms cpu, 3->4",
+		"[GC (Allocation Failure) 512K->400K(2048K), 0.0011 secs]", /* Java */
+		"gc 99999999999999999999999999999999999999999999999999 @1s 1%: 1+1+1 ms clock",
+		"pacer: assist ratio=+1.0e+000 (scan 0 MB in 4->4 MB) workers=2++0",
+	};
+	struct gctrace_line l;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(gc); i++) {
+		gctrace_parse(gc[i].line, &l);
+		assert_int_equal(l.kind, GCTRACE_GC);
+		assert_int_equal(l.gc.n, gc[i].n);
+		assert_true(fabs(l.gc.pause_ms - gc[i].pause) < 1e-9);
+		assert_true(l.gc.start_mib == gc[i].start && l.gc.end_mib == gc[i].end &&
+			    l.gc.marked_mib == gc[i].marked && l.gc.goal_mib == gc[i].goal &&
+			    l.gc.forced == gc[i].forced);
+	}
+	gctrace_parse(gc[0].line, &l);
+	assert_int_equal(l.gc.goroutines, 2);
+	gctrace_parse(gc[3].line, &l);
+	assert_true(l.gc.cpu_assist == 0.5 && l.gc.cpu_background == 1.1 && l.gc.cpu_idle == 0.8);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		gctrace_parse(others[i], &l);
+		assert_int_equal(l.kind, GCTRACE_OTHER);
+	}
+	gctrace_parse("scvg0: inuse: 3, idle: 12, sys: 15, released: 1, consumed: 14 (MB)",
+		      &l); /* to 1.13 */
+	assert_true(l.kind == GCTRACE_SCAV && l.scav.idle_mib == 12 && l.scav.consumed_mib == 14);
+	gctrace_parse("scvg-1: 2048 KB released", &l);
+	assert_true(l.kind == GCTRACE_SCAV && l.scav.work_mib == 2);
+	gctrace_parse("scav 1 1024 KiB work, 2048 KiB total, 50% util (forced)", &l); /* to 1.18 */
+	assert_true(l.kind == GCTRACE_SCAV && l.scav.work_mib == 1 && l.scav.returned_mib == 2 &&
+		    l.scav.forced);
+	gctrace_parse("scav 1024 KiB work, 2048 KiB total, 50% util", &l); /* 1.19, 1.20 */
+	assert_true(l.kind == GCTRACE_SCAV && l.scav.work_mib == 1 && l.scav.util == 0.5);
+	gctrace_parse("scav 1024 KiB work (bg), 1024 KiB work (eager), 4096 KiB now, 71% util",
+		      &l); /* 1.21 on */
+	assert_true(l.kind == GCTRACE_SCAV && l.scav.work_mib == 2 && l.scav.returned_mib == 4);
+}
+
+/* 60 MiB alive, 60 MiB/s, GOGC=100: a cycle a second; what other settings must come to by
+ * arithmetic. */
+static void test_what_if(void **state)
+{
+	CLEANUP(arena_free) struct arena a = {0};
+	static struct sample_row samples[300];
+	static struct cycle_row cycles[30];
+	struct whatif_input in = {26, samples, ARRAY_LEN(samples), cycles, ARRAY_LEN(cycles)};
+	struct whatif_setting set = {100, PACE_NO_LIMIT};
+	struct whatif w;
+	struct err err = {0};
+
+	(void)state;
+	arena_init(&a, 0);
+	for (uint32_t i = 0; i < 300; i++) {
+		struct sample *s = &samples[i].s;
+
+		samples[i].t_ns = i * SECOND / 10;
+		for (unsigned k = 0; k < N_METRICS; k++)
+			*metric_of(s, &METRICS[k]) = 0;
+		s->total_alloc = i * 6 * MIB;
+		s->heap_live = s->heap_inuse = 60 * MIB + i % 10 * 6 * MIB;
+		s->rss = 130 * MIB;
+		s->heap_idle = s->rss - 10 * MIB - s->heap_inuse;
+		s->go_total = 125 * MIB;
+		s->heap_marked = 60 * MIB;
+		s->num_gc = i / 10;
+		s->gogc = 100;
+		s->memory_limit = UNKNOWN;
+		s->gc_cpu_ns = i * 1000000;
+		s->cpu_ns = i * 100000000;
+		s->idle_ns = i * 50000000;
+	}
+	for (uint32_t i = 0; i < 30; i++) {
+		cycles[i].t_ns = (i + 1) * SECOND;
+		cycles[i].g = (struct gc_event){.n = i + 1,
+						.t_known = true,
+						.heap_marked = 60 * MIB,
+						.heap_goal = 120 * MIB,
+						.heap_end = 118 * MIB,
+						.heap_start = 116 * MIB,
+						.mark_ns = 30000000};
+	}
+	assert_true(whatif_run(&in, &set, &a, &w, &err));
+	assert_true(fabs(w.then.heap_peak / w.now.heap_peak - 1) < 0.03);
+	assert_true(fabs(w.then.gc_per_s / w.now.gc_per_s - 1) < 0.08);
+	set.gogc = 50;
+	assert_true(whatif_run(&in, &set, &a, &w, &err));
+	assert_true(fabs(w.then.heap_peak / (90.0 * (double)MIB) - 1) < 0.05);
+	assert_true(w.then.gc_per_s > 1.8 && w.then.gc_per_s < 2.3 && w.then.gc_cpu > 0.017);
+	set = (struct whatif_setting){-1, 300 * MIB};
+	assert_true(whatif_run(&in, &set, &a, &w, &err));
+	assert_true(w.by_limit && !w.spiral && w.then.heap_peak > 250.0 * (double)MIB &&
+		    w.then.heap_peak < 295.0 * (double)MIB);
+	set = (struct whatif_setting){100, 50 * MIB};
+	assert_true(whatif_run(&in, &set, &a, &w, &err));
+	assert_true(w.spiral);
+	assert_true(whatif_advise(&in, 400 * MIB, &a, &w, &err));
+	assert_true(w.then.gc_per_s < 0.4 && w.then.rss <= 400.0 * (double)MIB);
+	assert_false(whatif_advise(&in, 50 * MIB, &a, &w, &err));
+	assert_int_equal(err.kind, ERR_LIMIT);
+	in.n_samples = 2;
+	assert_false(whatif_run(&in, &set, &a, &w, &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +484,8 @@ int main(void)
 		cmocka_unit_test(test_an_existing_file_is_kept),
 		cmocka_unit_test(test_damaged_files),
 		cmocka_unit_test(test_trends),
+		cmocka_unit_test(test_gctrace_formats),
+		cmocka_unit_test(test_what_if),
 		cmocka_unit_test(test_a_leak_in_words),
 	};
 
