@@ -183,6 +183,8 @@ enum exit_code watch_run(const struct request *q, const struct outlet *to, struc
 		return gctrace_run(q, to, messages);
 	case VIEW_ID_RUN:
 		return (enum exit_code)program_run(q, to, messages);
+	case VIEW_ID_CHECK:
+		return check_run(q, messages);
 	case VIEW_ID_RECORD:
 		return record_run(q, messages);
 	default:

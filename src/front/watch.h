@@ -68,6 +68,7 @@ enum exit_code whatif_run_command(const struct request *q, const struct outlet *
 enum exit_code gctrace_run(const struct request *q, const struct outlet *to, struct str *messages);
 /** Returns the program's own exit code; 128 and the signal's number when one ended it. */
 int program_run(const struct request *q, const struct outlet *to, struct str *messages);
+enum exit_code check_run(const struct request *q, struct str *messages);
 enum exit_code live_run(const struct request *q, const struct outlet *to, struct str *messages);
 
 #endif
