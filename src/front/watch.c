@@ -15,6 +15,7 @@
 
 #include "base/unit.h"
 #include "front/capture.h"
+#include "front/top.h"
 
 static int64_t clock_now(void)
 {
@@ -185,6 +186,8 @@ enum exit_code watch_run(const struct request *q, const struct outlet *to, struc
 		return (enum exit_code)program_run(q, to, messages);
 	case VIEW_ID_CHECK:
 		return check_run(q, messages);
+	case VIEW_ID_TOP:
+		return top_run(q, to, messages);
 	case VIEW_ID_RECORD:
 		return record_run(q, messages);
 	default:

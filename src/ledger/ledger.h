@@ -25,6 +25,8 @@ struct line_info {
 	const char *id, *title, *why;
 	enum bridge_id bridge;
 };
+/* The curses library, which front/tui.c is linked with, has a variable of that name. */
+#define LINES ledger_lines
 extern const struct line_info LINES[N_LINES];
 
 struct bridge_info {
