@@ -2,7 +2,7 @@
 _whyrss()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= options i
-	local views="ledger core memstats spans goroutines maps record capture what-if gctrace run check live profile pprof processes serve report help completion man"
+	local views="ledger core memstats spans goroutines maps record capture what-if gctrace run check top live profile pprof processes serve report help completion man"
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -50,6 +50,7 @@ _whyrss()
 		gctrace) options="--json --csv --all --output --color --width --help --version" ;;
 		run) options="--json --csv --all --gctrace --hz --output --color --width --help --version" ;;
 		check) options="--json --csv --all --expect --junit --color --width --help --version" ;;
+		top) options="--json --csv --all --color --width --help --version" ;;
 		live) options="--json --csv --all --duration --hz --color --width --verbose --help --version" ;;
 		profile) options="--json --csv --all --output --kind --as --errors --debug --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		pprof) options="--json --csv --all --color --width --help --version" ;;
