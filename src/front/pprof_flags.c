@@ -234,7 +234,7 @@ bool pprof_parse_flags(int argc, const char *const *argv, struct arena *a, struc
 	struct parsing ps = {.a = a, .err = err, .call = &call};
 	struct pprof_sources *from = &call.from;
 	bool diff;
-	int at;
+	int at = 1;
 
 	pprof_config_init(&call.config);
 	for (unsigned i = 0; i < N_FLAGS; i++)

@@ -31,6 +31,10 @@ enum pprof_verdict { PPROF_OK, PPROF_NOT_PROTO, PPROF_BAD };
 enum pprof_verdict pprof_decode(const uint8_t *d, size_t n, struct arena *mem, struct pprof *ret,
 				struct err *err);
 
+/** Reads one of the text and binary formats from before profile.proto. */
+bool pprof_legacy(const uint8_t *d, size_t n, struct arena *mem, struct pprof *ret,
+		  struct err *err);
+
 /** Appends profile.proto bytes: the same for equal profiles, strings in order of first use. */
 void pprof_encode(const struct pprof *p, struct str *out);
 /** As pprof_encode, in gzip with no time stamp. ERR_LIMIT when there is no memory for it. */

@@ -8,7 +8,7 @@ static bool parse_plain(const uint8_t *d, size_t n, struct arena *mem, struct pp
 	case PPROF_OK:
 		return true;
 	case PPROF_NOT_PROTO:
-		return err_set(err, ERR_FORMAT, "unrecognized profile format");
+		return pprof_legacy(d, n, mem, ret, err);
 	default:
 		return false;
 	}
