@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 WHYRSS = os.environ.get("WHYRSS", str(ROOT / "build/release/whyrss"))
 
-LAST = ["go1.21.13", "go1.22.12", "go1.23.12", "go1.24.13", "go1.25.10", "local", "go1.27.4"]
+LAST = ["go1.18.10", "go1.19.13", "go1.20.14", "go1.21.13", "go1.22.12", "go1.23.12", "go1.24.13", "go1.25.10", "local", "go1.27.4"]
 
 LINES = ("heap.live heap.new heap.dead heap.slots heap.tail heap.free heap.released stack.used stack.spare stack.free stack.os "
          "runtime.mspan runtime.mcache runtime.gc runtime.profiler runtime.other binary.text binary.rodata binary.data libs "
