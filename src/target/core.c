@@ -943,8 +943,8 @@ static bool capture_part(struct core *c, enum capture_note type, char **ret, siz
 
 static bool take_capture(struct core *c, struct err *err)
 {
-	char *text;
-	size_t n;
+	char *text = NULL;
+	size_t n = 0;
 
 	if (c->exe_option)
 		return err_set(err, ERR_USAGE, "--exe: a capture needs no program");
