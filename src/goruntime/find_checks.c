@@ -328,16 +328,26 @@ static bool is_g(struct finder *f, taddr g)
 	       rd_field(f, g, l->g_goid) < (uint64_t)1 << 48;
 }
 
+/** Slots of goroutines; a library's first one is not the goroutine 1, so what tells is where they
+ * start. */
 static bool fits_allgs(struct finder *f, taddr at)
 {
+	const struct layout *l = f->l;
 	struct go_slice s;
-	if (!slice_at(f, at, MAX_GS, &s) || !is_allocated(f, s.ptr) ||
-	    rd_field(f, rd_uint(f, s.ptr, 8), f->l->g_goid) != 1)
+	uint32_t started = 0, elsewhere = 0;
+	if (!slice_at(f, at, MAX_GS, &s) || !is_allocated(f, s.ptr))
 		return false;
-	for (uint64_t i = 0; i < MIN(s.len, SAMPLE); i++)
-		if (!is_g(f, rd_uint(f, s.ptr + 8 * i, 8)))
+	for (uint64_t i = 0; i < MIN(s.len, SAMPLE); i++) {
+		taddr g = rd_uint(f, s.ptr + 8 * i, 8), pc = rd_field(f, g, l->g_startpc);
+		if (!is_g(f, g))
 			return false;
-	return true;
+		/* a plugin's functions are in another module */
+		if (pc >= f->tables.text && pc < f->tables.etext)
+			started += rd_field(f, g, l->g_goid) > 0;
+		else
+			elsewhere += pc != 0;
+	}
+	return started > elsewhere;
 }
 
 static bool fits_allglen(struct finder *f, taddr at)

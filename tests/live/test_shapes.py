@@ -95,6 +95,19 @@ def test_go_inside_a_c_program(libs):
         assert line["unexplained"]["resident"] < 0.005 * d["os"]["rss"]
 
 
+def test_stripped_go_inside_a_c_program(libs, tmp_path):
+    """A library's first goroutine slot is not the goroutine 1."""
+    host, so = libs
+    stripped = tmp_path / "lib1.so"
+    subprocess.run(["strip", "-o", str(stripped), so[0]], check=True)
+    with Host([host, str(stripped)]) as pid:
+        d = ledger(pid)
+        line = lines(d)
+        assert any("no symbol table" in n for n in d["notes"]), d["notes"]
+        assert 40 << 20 <= line["heap.live"]["bytes"] + line["heap.new"]["bytes"] <= 60 << 20
+        assert line["unexplained"]["resident"] < 0.005 * d["os"]["rss"]
+
+
 def test_two_runtimes_in_one_process(libs):
     host, so = libs
     with Host([host, *so]) as pid:
