@@ -158,6 +158,7 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 {
 	struct gc_header after;
 	*torn = false;
+	r->needs = needs;
 	if (!read_header(r, &r->head, err) || !read_counters(r, err))
 		return false;
 	if (needs & (NEED_SPANS | NEED_STACKS)) {
@@ -177,6 +178,8 @@ static bool read_once(struct reading *r, uint32_t needs, bool *torn, struct err 
 		read_traces(r, needs & NEED_TRACE_ARGS);
 	if (needs & NEED_PROFILE && !read_profile(r, err))
 		return false;
+	if (needs & NEED_SAMPLES)
+		read_samples(r);
 	if (needs & NEED_CONTENTION)
 		read_contentions(r);
 	if (needs & NEED_PROFILE && needs & NEED_SPANS)

@@ -123,7 +123,15 @@ struct gc_header {
 	uint32_t sweepgen, gcphase, numgc, cycles;
 };
 
+/** The first special record of a span. */
+struct special_list {
+	taddr at;
+	uint32_t span;
+};
+
 struct reading {
+	uint32_t needs; /* enum need */
+	VEC(struct special_list) specials; /* NEED_SAMPLES: of the spans that have any */
 	struct go_session *g;
 	struct target *t;
 	const struct layout *l;
@@ -203,6 +211,8 @@ uint32_t profile_depth(const struct reading *r);
 /** The block and the mutex profile; after read_profile. */
 void read_contentions(struct reading *r);
 bool read_regions(struct reading *r, struct err *err);
+/** The objects that the profile has sampled; needs the spans and the profile. */
+void read_samples(struct reading *r);
 /** Bytes parked in sync.Pool; needs the spans. */
 void read_pools(struct reading *r);
 /** Large objects that only small slices keep; needs the spans and stacks. */

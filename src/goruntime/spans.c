@@ -56,6 +56,7 @@ struct spans_reader {
 	struct span_chunk *hint;  /* where the last span was indexed: neighbours follow */
 	taddr run_start, run_end; /* of span structs, for the ledger's runtime.mspan */
 	VEC(struct addr_range) runs;
+	VEC(struct special_list) specials; /* NEED_SAMPLES */
 	VEC(taddr)
 	unplaced; /* records whose pages the heap's index does not reach, or another span has */
 };
@@ -302,6 +303,9 @@ static void take_span(void *ctx, taddr at, const uint8_t *d, bool ok)
 	}
 	raw.index = w->next++;
 	h->spans[raw.index] = s;
+	if (w->r->needs & NEED_SAMPLES && get(d, w->r->l->mspan_specials) != 0)
+		*VEC_PUSH(&w->kept, &w->specials) =
+			(struct special_list){get(d, w->r->l->mspan_specials), raw.index};
 	if (s.state == SPAN_HEAP) {
 		w->raw[w->n_raw++] = raw;
 		if (w->n_raw == BATCH)
@@ -357,6 +361,8 @@ static void read_shares(struct reading *r, taddr *at, uint32_t n)
 				   RD_MSPANS);
 		for (uint32_t k = 0; k < w[i].unplaced.n && rest.n < LATE_SPANS; k++)
 			*VEC_PUSH(&r->scratch, &rest) = w[i].unplaced.v[k];
+		for (uint32_t k = 0; k < w[i].specials.n; k++)
+			*VEC_PUSH(r->mem, &r->specials) = w[i].specials.v[k];
 		skipped += w[i].skipped;
 		h->torn += w[i].torn;
 		h->large_waste += w[i].large_waste;

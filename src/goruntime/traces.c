@@ -168,7 +168,8 @@ static void unwind(struct tracer *w, struct goroutine *g, const struct stack_byt
 			(void)pcln_unwind(w->p, pc, pc - !exact, &u);
 		taddr fp = sp + (uint32_t)u.sp_delta + 8, lr = 0;
 		*VEC_PUSH(w->r->mem, &w->frames) =
-			(struct trace_frame){.pc = pc & (UINT64_MAX >> 1), .exact = exact};
+			(struct trace_frame){
+				.pc = pc, .size = (uint32_t)u.sp_delta + 8, .exact = exact};
 		n++;
 		if (w->args)
 			*VEC_PUSH(w->r->mem, &w->texts) =

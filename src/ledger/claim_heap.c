@@ -7,14 +7,13 @@
 
 static enum line_id slot_line(const struct heap *h, const struct span *s, uint32_t i)
 {
-	enum line_id other = s->flags & SPAN_UNSWEPT ? LINE_HEAP_DEAD : LINE_HEAP_NEW;
-	if (!s->has_bits)
-		return s->live != 0		       ? LINE_HEAP_LIVE
-		       : s->fresh != 0 || s->dead != 0 ? other
-						       : LINE_HEAP_SLOTS;
-	if (!(span_allocated(h, s)[i / 8] >> (i % 8) & 1))
-		return LINE_HEAP_SLOTS;
-	return span_survivors(h, s)[i / 8] >> (i % 8) & 1 ? LINE_HEAP_LIVE : other;
+	static const enum line_id lines[] = {
+		[SLOT_LIVE] = LINE_HEAP_LIVE,
+		[SLOT_NEW] = LINE_HEAP_NEW,
+		[SLOT_DEAD] = LINE_HEAP_DEAD,
+		[SLOT_HOLE] = LINE_HEAP_SLOTS,
+	};
+	return lines[span_slot(h, s, i)];
 }
 
 static void claim_slots(struct book *b, const struct span *s)

@@ -54,6 +54,18 @@ struct span_chunk *span_chunk_find(const struct heap *h, taddr at)
 	return lo < h->n_chunks && h->chunks[lo]->key == key ? h->chunks[lo] : NULL;
 }
 
+enum slot_kind span_slot(const struct heap *h, const struct span *s, uint32_t i)
+{
+	enum slot_kind other = s->flags & SPAN_UNSWEPT ? SLOT_DEAD : SLOT_NEW;
+	if (!s->has_bits)
+		return s->live != 0		       ? SLOT_LIVE
+		       : s->fresh != 0 || s->dead != 0 ? other
+						       : SLOT_HOLE;
+	if (!(span_allocated(h, s)[i / 8] >> (i % 8) & 1))
+		return SLOT_HOLE;
+	return span_survivors(h, s)[i / 8] >> (i % 8) & 1 ? SLOT_LIVE : other;
+}
+
 const struct span *span_find(const struct heap *h, taddr at)
 {
 	const struct span_chunk *c = span_chunk_find(h, at);

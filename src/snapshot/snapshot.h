@@ -195,8 +195,9 @@ struct goroutine {
 
 /** A physical frame of a goroutine's stack. */
 struct trace_frame {
-	uint64_t pc : 63;
-	uint64_t exact : 1; /* the pc itself is what is executed; else it is a return address */
+	taddr pc;
+	uint32_t size; /* bytes, its return address included */
+	bool exact;    /* the pc itself is what is executed; else it is a return address */
 };
 
 /** A label of runtime/pprof: unsafe bytes inside. */
@@ -292,6 +293,13 @@ struct mem_bucket {
 					   objects at this moment */
 	uint64_t size;			/* of each object */
 	uint32_t stk, nstk;		/* pcs in profile.pcs */
+};
+
+/** A sampled object that is allocated. */
+struct sampled {
+	taddr at;	 /* its slot */
+	uint32_t span;	 /* in heap.spans */
+	uint32_t bucket; /* in profile.buckets */
 };
 
 /** One record of the block or the mutex profile, as the runtime holds it. */
@@ -415,9 +423,10 @@ enum need {
 	NEED_CONTENTION = 256,	/* with NEED_PROFILE: block and mutex records */
 	NEED_TRACES = 512,	/* with NEED_STACKS: each goroutine's frames and labels */
 	NEED_TRACE_ARGS = 1024, /* and the arguments of each frame */
+	NEED_SAMPLES = 2048,	/* with NEED_SPANS and NEED_PROFILE: the sampled objects */
 	/* What a capture is made for. Whatever looks into objects of the program is kept there as
 	 * a result (goruntime/saved.c), never as memory. */
-	NEED_CAPTURE = NEED_LEDGER | NEED_CONTENTION,
+	NEED_CAPTURE = NEED_LEDGER | NEED_CONTENTION | NEED_SAMPLES,
 	NEED_CAPTURE_STACKS = NEED_CAPTURE | NEED_TRACES | NEED_TRACE_ARGS,
 };
 
@@ -445,6 +454,8 @@ struct snapshot {
 	struct region *regions;
 	uint32_t n_regions;
 	struct profile profile;
+	struct sampled *sampled; /* NEED_SAMPLES */
+	uint32_t n_sampled;
 	struct native native;
 	struct image_range *images; /* ascending, not overlapping */
 	uint32_t n_images;
@@ -491,6 +502,10 @@ static inline uint8_t *span_survivors(const struct heap *h, const struct span *s
 {
 	return span_allocated(h, s) + (s->nelems + 7U) / 8;
 }
+
+enum slot_kind { SLOT_LIVE, SLOT_NEW, SLOT_DEAD, SLOT_HOLE };
+/** What slot i of a heap span is. */
+enum slot_kind span_slot(const struct heap *h, const struct span *s, uint32_t i);
 
 /** Adds a note (once: equal texts are dropped). */
 void note_add(struct snapshot *s, bool partial, const char *fmt, ...) PRINTF_LIKE(3, 4);

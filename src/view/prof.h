@@ -39,7 +39,7 @@ struct prof_kind_info {
 };
 extern const struct prof_kind_info PROF_KIND[PROF_KINDS];
 /** What a snapshot has to hold for a profile in a form: debug 0, 1 or 2. */
-uint32_t prof_needs(enum prof_kind kind, unsigned debug);
+uint32_t prof_needs(const struct prof_request *q, unsigned debug);
 
 /**
  * The profile as columns in `a`; equal, sample by sample, to what the program's own

@@ -35,21 +35,32 @@ static uint32_t shown_frames(const struct snapshot *s, struct trace_frame f, con
 	return k;
 }
 
-uint32_t goroutine_stack(const struct snapshot *s, const struct goroutine *g, taddr *ret,
-			 uint32_t max)
+uint32_t goroutine_frames(const struct snapshot *s, const struct goroutine *g, taddr *ret,
+			  uint32_t max, uint32_t *ret_at, uint32_t *ret_frames)
 {
 	const char *callee = "";
-	uint32_t n = 0;
+	uint32_t n = 0, frames = 0;
 
 	for (uint32_t i = 0; i < g->n_trace && n < max; i++) {
 		struct code_frame v[64];
 		uint32_t k = shown_frames(s, s->trace[g->trace + i], &callee, v,
 					  MIN(max - n, ARRAY_LEN(v)));
 
+		if (frames < 2 * max)
+			ret_at[frames++] = n;
 		for (uint32_t j = 0; j < k; j++)
 			ret[n++] = v[j].pc + 1;
 	}
+	*ret_frames = frames;
 	return n;
+}
+
+uint32_t goroutine_stack(const struct snapshot *s, const struct goroutine *g, taddr *ret,
+			 uint32_t max)
+{
+	uint32_t at[PROF_DEPTH * 2], frames;
+
+	return goroutine_frames(s, g, ret, MIN(max, PROF_DEPTH), at, &frames);
 }
 
 /* --- texts of Go --- */

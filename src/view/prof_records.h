@@ -23,6 +23,9 @@ uint32_t contention_stack(const struct snapshot *s, const struct contention *c,
 /** Return addresses of a goroutine's stack, leaf first: inlined calls as pcs of their own. */
 uint32_t goroutine_stack(const struct snapshot *s, const struct goroutine *g, taddr *ret,
 			 uint32_t max);
+/** The same, and where in it each of the first *ret_frames frames begins; room for 2 × max. */
+uint32_t goroutine_frames(const struct snapshot *s, const struct goroutine *g, taddr *ret,
+			  uint32_t max, uint32_t *ret_at, uint32_t *ret_frames);
 /** goroutine and threadcreate. */
 void build_counts(const struct snapshot *s, enum prof_kind kind, struct arena *a,
 		  struct pprof *ret);

@@ -21,15 +21,25 @@ const struct prof_kind_info PROF_KIND[PROF_KINDS] = {
 	[PROF_THREADCREATE] = {"threadcreate", NEED_COUNTERS | NEED_STACKS | NEED_TRACES,
 			       "threadcreate", "count", true, true,
 			       "where the runtime made threads (mostly not known)"},
+	[PROF_SPACE] = {"space", NEED_MEMORY | NEED_SAMPLES, "memory_space", "bytes", false, false,
+			"all of RSS: by call site, goroutine, file"},
+	[PROF_STACKS] = {"stacks", NEED_COUNTERS | NEED_STACKS | NEED_TRACES, "stack_space",
+			 "bytes", false, false, "the memory of goroutine stacks by frame"},
+	[PROF_FRAGMENTATION] = {"fragmentation", NEED_MEMORY | NEED_SAMPLES, "hole_space", "bytes",
+				false, false, "whose objects keep holes in spans resident"},
 	[PROF_BLOCK] = {"block", NEED_COUNTERS | NEED_PROFILE | NEED_CONTENTION, "delay",
 			"nanoseconds", true, true, "where goroutines waited for each other"},
 	[PROF_MUTEX] = {"mutex", NEED_COUNTERS | NEED_PROFILE | NEED_CONTENTION, "delay",
 			"nanoseconds", true, true, "who held the locks that others waited for"},
 };
 
-uint32_t prof_needs(enum prof_kind kind, unsigned debug)
+uint32_t prof_needs(const struct prof_request *q, unsigned debug)
 {
-	return PROF_KIND[kind].needs | (kind == PROF_GOROUTINE && debug == 2 ? NEED_TRACE_ARGS : 0);
+	bool heap = q->kind == PROF_HEAP || q->kind == PROF_ALLOCS;
+
+	return PROF_KIND[q->kind].needs |
+	       (q->kind == PROF_GOROUTINE && debug == 2 ? NEED_TRACE_ARGS : 0) |
+	       (heap && q->now && debug == 0 ? NEED_SPANS | NEED_SAMPLES : 0);
 }
 
 struct heap_record heap_record(const struct snapshot *s, const struct mem_bucket *b, bool now)
@@ -66,15 +76,37 @@ static void add_heap_stack(struct prof_builder *b, const taddr *stk, uint32_t n)
 		(void)prof_add_stack(b, stk, n);
 }
 
+/* Of each bucket, its sampled objects by what the last GC found. */
+static uint32_t (*sampled_kinds(const struct snapshot *s, struct arena *a))[SLOT_HOLE]
+{
+	uint32_t(*v)[SLOT_HOLE] = arena_alloc(a, s->profile.n_buckets * sizeof(*v));
+
+	for (uint32_t i = 0; i < s->n_sampled; i++) {
+		const struct span *p = &s->heap.spans[s->sampled[i].span];
+		uint32_t slot = (uint32_t)((s->sampled[i].at - p->start) / span_elemsize(p));
+		enum slot_kind kind = span_slot(&s->heap, p, slot);
+
+		if (kind != SLOT_HOLE)
+			v[s->sampled[i].bucket][kind]++;
+	}
+	return v;
+}
+
 static void build_heap(const struct snapshot *s, const struct prof_request *q, struct arena *a,
 		       struct pprof *ret)
 {
 	static const char *const types[][2] = {{"alloc_objects", "count"},
 					       {"alloc_space", "bytes"},
 					       {"inuse_objects", "count"},
-					       {"inuse_space", "bytes"}};
-	struct prof_builder *b = prof_begin(s, a, ret, types, ARRAY_LEN(types));
+					       {"inuse_space", "bytes"},
+					       /* with --as now: what of it the last GC marked,
+						* what is newer, what it found dead */
+					       {"live_space", "bytes"},
+					       {"new_space", "bytes"},
+					       {"dead_space", "bytes"}};
+	struct prof_builder *b = prof_begin(s, a, ret, types, q->now ? 7 : 4);
 	const struct profile *p = &s->profile;
+	uint32_t(*kinds)[SLOT_HOLE] = q->now ? sampled_kinds(s, a) : NULL;
 
 	ret->period_type =
 		(struct pprof_value_type){pprof_str(ret, "space"), pprof_str(ret, "bytes")};
@@ -83,7 +115,7 @@ static void build_heap(const struct snapshot *s, const struct prof_request *q, s
 		ret->default_type = pprof_str(ret, "alloc_space");
 	for (uint32_t i = 0; i < p->n_buckets; i++) {
 		struct heap_record r = heap_record(s, &p->buckets[i], q->now);
-		int64_t v[4];
+		int64_t v[7];
 		/* 1.27 labels every sample, before only those that have been published */
 		int64_t size = s->go_minor >= 27 ? (int64_t)r.size
 			       : r.allocs > 0	 ? r.alloc_bytes / r.allocs
@@ -91,6 +123,11 @@ static void build_heap(const struct snapshot *s, const struct prof_request *q, s
 
 		sample_scale(r.allocs, r.alloc_bytes, p->rate, &v[0], &v[1]);
 		sample_scale(r.inuse, r.inuse_bytes, p->rate, &v[2], &v[3]);
+		for (unsigned k = 0; q->now && k < SLOT_HOLE; k++) {
+			int64_t n = kinds[i][k], count;
+
+			sample_scale(n, n * (int64_t)r.size, p->rate, &count, &v[4 + k]);
+		}
 		add_heap_stack(b, r.stk, r.n_stk);
 		if (size != 0 || s->go_minor >= 27)
 			prof_add_number(b, "bytes", size, "");
@@ -205,6 +242,6 @@ bool prof_build(const struct snapshot *s, const struct prof_request *q, struct a
 		build_counts(s, q->kind, a, ret);
 		return true;
 	default:
-		return err_set(err, ERR_USAGE, "this kind of profile is not there yet");
+		return prof_build_space(s, q, a, ret, err);
 	}
 }

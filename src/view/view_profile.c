@@ -28,7 +28,9 @@ static struct prof_request request_of(const struct options *o)
 
 uint32_t view_profile_needs(const struct options *o)
 {
-	return prof_needs(request_of(o).kind, o->v[OPT_DEBUG].choice);
+	const struct prof_request q = request_of(o);
+
+	return prof_needs(&q, o->v[OPT_DEBUG].choice);
 }
 
 static const char *figure(struct arena *a, const char *unit, int64_t v)
@@ -54,6 +56,8 @@ static void summary(const struct subject *in, const struct prof_request *q, cons
 	report_put(ret, "as", value_str(q->now ? "now" : "published"));
 	report_put(ret, "file", value_str(file));
 	report_put(ret, "file_bytes", value_uint(n));
+	if (q->kind == PROF_SPACE) /* what memory_space adds up to */
+		report_put(ret, "rss", value_uint(in->s->os->pages.resident));
 	report_put(ret, "samples", value_uint(p->n_samples));
 	report_put(ret, "locations", value_uint(p->n_locations));
 	report_put(ret, "functions", value_uint(p->n_functions));
