@@ -130,7 +130,7 @@ struct special_list {
 };
 
 struct reading {
-	uint32_t needs; /* enum need */
+	uint32_t needs;			   /* enum need */
 	VEC(struct special_list) specials; /* NEED_SAMPLES: of the spans that have any */
 	struct go_session *g;
 	struct target *t;

@@ -167,9 +167,8 @@ static void unwind(struct tracer *w, struct goroutine *g, const struct stack_byt
 		if (w->args)
 			(void)pcln_unwind(w->p, pc, pc - !exact, &u);
 		taddr fp = sp + (uint32_t)u.sp_delta + 8, lr = 0;
-		*VEC_PUSH(w->r->mem, &w->frames) =
-			(struct trace_frame){
-				.pc = pc, .size = (uint32_t)u.sp_delta + 8, .exact = exact};
+		*VEC_PUSH(w->r->mem, &w->frames) = (struct trace_frame){
+			.pc = pc, .size = (uint32_t)u.sp_delta + 8, .exact = exact};
 		n++;
 		if (w->args)
 			*VEC_PUSH(w->r->mem, &w->texts) =

@@ -58,9 +58,7 @@ enum slot_kind span_slot(const struct heap *h, const struct span *s, uint32_t i)
 {
 	enum slot_kind other = s->flags & SPAN_UNSWEPT ? SLOT_DEAD : SLOT_NEW;
 	if (!s->has_bits)
-		return s->live != 0		       ? SLOT_LIVE
-		       : s->fresh != 0 || s->dead != 0 ? other
-						       : SLOT_HOLE;
+		return s->live != 0 ? SLOT_LIVE : s->fresh != 0 || s->dead != 0 ? other : SLOT_HOLE;
 	if (!(span_allocated(h, s)[i / 8] >> (i % 8) & 1))
 		return SLOT_HOLE;
 	return span_survivors(h, s)[i / 8] >> (i % 8) & 1 ? SLOT_LIVE : other;

@@ -330,8 +330,8 @@ static void build_space(const struct snapshot *s, struct arena *a, struct pprof 
 	uint32_t n;
 
 	b->build.keep_equal = false;
-	ret->period_type = (struct pprof_value_type){pprof_str(ret, "space"),
-						     pprof_str(ret, "bytes")};
+	ret->period_type =
+		(struct pprof_value_type){pprof_str(ret, "space"), pprof_str(ret, "bytes")};
 	ret->period = s->profile.rate;
 	listen(w, s, a, l);
 	v = weigh(w, &n);
@@ -394,8 +394,8 @@ static void build_fragmentation(const struct snapshot *s, struct arena *a, struc
 
 	b->build.keep_equal = false;
 	ret->default_type = pprof_str(ret, "hole_space");
-	ret->period_type = (struct pprof_value_type){pprof_str(ret, "space"),
-						     pprof_str(ret, "bytes")};
+	ret->period_type =
+		(struct pprof_value_type){pprof_str(ret, "space"), pprof_str(ret, "bytes")};
 	ret->period = s->profile.rate;
 	listen(w, s, a, l);
 	v = weigh(w, &n);
@@ -429,7 +429,8 @@ static void build_fragmentation(const struct snapshot *s, struct arena *a, struc
 			add_site(b, &s->profile.buckets[v[j].bucket]);
 			add_root(b, title);
 			if (stratum_size(stratum))
-				prof_add_number(b, "bytes", (int64_t)stratum_size(stratum), "bytes");
+				prof_add_number(b, "bytes", (int64_t)stratum_size(stratum),
+						"bytes");
 			prof_add_sample(b, values);
 		}
 		if (given < total) {
@@ -438,7 +439,8 @@ static void build_fragmentation(const struct snapshot *s, struct arena *a, struc
 			prof_add_name(b, NOT_SAMPLED);
 			add_root(b, title);
 			if (stratum_size(stratum))
-				prof_add_number(b, "bytes", (int64_t)stratum_size(stratum), "bytes");
+				prof_add_number(b, "bytes", (int64_t)stratum_size(stratum),
+						"bytes");
 			prof_add_sample(b, values);
 		}
 	}
@@ -466,8 +468,7 @@ static int trace_order(const void *a, const void *b, void *ctx)
 		return x->n_trace < y->n_trace ? -1 : 1;
 	if (x->n_trace == 0)
 		return (x->startpc > y->startpc) - (x->startpc < y->startpc);
-	return memcmp(&s->trace[x->trace], &s->trace[y->trace],
-		      x->n_trace * sizeof(*s->trace));
+	return memcmp(&s->trace[x->trace], &s->trace[y->trace], x->n_trace * sizeof(*s->trace));
 }
 
 /* The stacks of `count` goroutines that stand in the same place: each frame has its own bytes, the
@@ -511,8 +512,8 @@ static void build_stacks(const struct snapshot *s, struct arena *a, struct pprof
 	uint32_t n = 0;
 
 	b->build.keep_equal = false;
-	ret->period_type = (struct pprof_value_type){pprof_str(ret, "stack_space"),
-						     pprof_str(ret, "bytes")};
+	ret->period_type =
+		(struct pprof_value_type){pprof_str(ret, "stack_space"), pprof_str(ret, "bytes")};
 	ret->period = 1;
 	for (uint32_t i = 0; i < s->n_stacks; i++) {
 		const struct stack *k = &s->stacks[i];
@@ -530,11 +531,12 @@ static void build_stacks(const struct snapshot *s, struct arena *a, struct pprof
 	for (uint32_t i = 0, k; i < n; i = k) {
 		bytes used = 0, spare = 0;
 
-		for (k = i; k < n && (k == i || trace_order(&v[i], &v[k], (void *)(uintptr_t)s) == 0);
+		for (k = i;
+		     k < n && (k == i || trace_order(&v[i], &v[k], (void *)(uintptr_t)s) == 0);
 		     k++) {
 			const struct goroutine *g = &s->goroutines[v[k]->g];
 			taddr sp = g->n_trace && g->sp > v[k]->lo && g->sp <= v[k]->hi ? g->sp
-										      : v[k]->sp;
+										       : v[k]->sp;
 
 			used += v[k]->hi - sp;
 			spare += sp - v[k]->lo;

@@ -243,7 +243,7 @@ def test_under_load_no_bucket_is_torn(tmp_path):
             p = take(d.pid, tmp_path / "p", "--as", kind)
             size = {}
             for s in p["samples"]:
-                allocs, space, inuse, inuse_space = s["values"]
+                allocs, space, inuse, inuse_space = s["values"][:4]
                 assert 0 <= inuse <= allocs and 0 <= inuse_space <= space, s["values"]
                 unit = dict((k, n) for k, _, n, _ in s["labels"]).get("bytes")
                 key = stack_key(s), unit
@@ -280,7 +280,7 @@ SPACES = [
     ("fatstacks", "goroutine stacks", 600 * 256 << 10),
     ("rawmmap", "other anonymous mappings", 180 << 20),
     ("cleak", "C heap", 150 << 20),
-    ("stale", "allocated since the last GC", 150 << 20),
+    ("schedule", "allocated since the last GC", 115 << 20),
     ("nothing", "live objects", 100 << 20),
 ]
 
@@ -293,7 +293,8 @@ def test_space_is_all_of_rss(name, frame, want, tmp_path):
         after = ledger(d.pid)
     assert p["types"] == [("memory_space", "bytes")]
     assert totals(p)["memory_space"] == said["rss"] and said["types"][0]["total"] == said["rss"]
-    assert abs(said["rss"] - after["os"]["rss"]) < 1 << 20
+    # Two moments: the scavenger goes on between them.
+    assert abs(said["rss"] - after["os"]["rss"]) < max(1 << 20, 0.02 * said["rss"])
     assert all(s["values"][0] > 0 and s["stack"] for s in p["samples"])
     frames = by_frame(p)
     assert 0.85 < frames[frame] / want < 1.25, (frames[frame], want)
@@ -317,7 +318,7 @@ def test_space_over_releases(releases, tmp_path):
         sums = totals(q)
         assert sums["sampled_hole_space"] == sums["hole_space"]
         assert abs(sums["hole_space"] - line["heap.slots"]["resident"]) < 1 << 20
-        kept = {k: v for k, v in by_frame(q, 1).items() if k.startswith("main.") and k != "main.main"}
+        kept = {k: v for k, v in by_frame(q, 1).items() if k.startswith("main.")}
         assert max(kept.values(), default=0) > 0.8 * sums["hole_space"], kept
         # What is allocated now, by what the last GC found of it: every sampled object has its address.
         for s in now["samples"]:
