@@ -143,9 +143,10 @@ static bool is_function(struct tracer *w, taddr pc, const char *const *names, ui
 
 /**
  * Unwinds from pc and sp. `trap`: the pc is where a thread was interrupted, not a return address;
- * `in_syscall`: pc and sp were saved by entersyscall.
+ * `in_syscall`: pc and sp were saved by entersyscall. False when it breaks off: at no top
+ * frame and at none that leaves its stack.
  */
-static void unwind(struct tracer *w, struct goroutine *g, const struct stack_bytes *stack, taddr pc,
+static bool unwind(struct tracer *w, struct goroutine *g, const struct stack_bytes *stack, taddr pc,
 		   taddr sp, bool trap, bool in_syscall)
 {
 	static const char *const injected[] = {"runtime.sigpanic", "runtime.asyncPreempt",
@@ -154,9 +155,10 @@ static void unwind(struct tracer *w, struct goroutine *g, const struct stack_byt
 	/* before 1.21 only a panic is known to return to where it was injected */
 	uint32_t n_injected = w->r->g->release.minor >= 21 ? 3 : 1, n = 0;
 	uint32_t first = w->frames.n;
+	bool whole = false;
 	if (pc == 0) { /* a call of a nil function: its caller */
 		if (!stack_read(stack, sp, &pc, 8))
-			return;
+			return false;
 		sp += 8;
 	}
 	while (n < MAX_FRAMES && w->frames.n < MAX_ALL_FRAMES) {
@@ -177,8 +179,9 @@ static void unwind(struct tracer *w, struct goroutine *g, const struct stack_byt
 					: "";
 		bool writes_sp = u.flag & PCLN_SP_WRITE && !(in_syscall && n == 1) &&
 				 !is_function(w, pc, callback, 1);
-		if (u.flag & PCLN_TOP_FRAME || writes_sp || !stack_read(stack, fp - 8, &lr, 8) ||
-		    lr == 0 || (lr == pc && fp == sp))
+		whole = u.flag & PCLN_TOP_FRAME || writes_sp;
+		if (whole || !stack_read(stack, fp - 8, &lr, 8) || lr == 0 ||
+		    (lr == pc && fp == sp))
 			break;
 		trap = is_function(w, pc, injected, n_injected);
 		pc = lr;
@@ -186,6 +189,7 @@ static void unwind(struct tracer *w, struct goroutine *g, const struct stack_byt
 	}
 	g->trace = first;
 	g->n_trace = w->frames.n - first;
+	return whole;
 }
 
 /* --- labels --- */
@@ -329,11 +333,15 @@ static void trace_parked(struct tracer *w, struct goroutine *g, const uint8_t *c
 							MIN(CHUNK, g->stack_hi - g->sp))) > 0)) {
 			if (!read)
 				s = (struct stack_bytes){w->r->t, g->sp, room, n, g->stack_hi};
-			unwind(w, g, &s, g->pc, g->sp, false, g->status == G_SYSCALL);
+			/* what breaks off was most likely changed meanwhile: foreign frames alone
+			 * do so each time */
+			bool whole =
+				unwind(w, g, &s, g->pc, g->sp, false, g->status == G_SYSCALL) ||
+				k + 1 == TRACE_TRIES;
 			/* the first chunk was read with others: so is the look back */
 			if (!read || n < g->stack_hi - g->sp)
 				read = target_read(w->r->t, g->addr, d, size) == size;
-			if (read && still_there(w, g, d))
+			if (whole && read && still_there(w, g, d))
 				return;
 			w->frames.n = frames;
 			w->texts.n = w->args ? frames : 0;
@@ -372,7 +380,7 @@ static void trace_frozen(struct tracer *w, struct goroutine *g)
 			return;
 	}
 	struct stack_bytes s = {w->r->t, sp, NULL, 0, g->stack_hi};
-	unwind(w, g, &s, pc, sp, trap, false);
+	(void)unwind(w, g, &s, pc, sp, trap, false);
 }
 
 static void trace_batch(struct tracer *w, struct goroutine **v, uint32_t n)
