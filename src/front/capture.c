@@ -152,20 +152,16 @@ static bool write_file(const char *path, struct source *source, const struct os_
 	return ok;
 }
 
-bool capture_take(const struct source_word *w, const struct capture_options *o, struct arena *a,
+bool capture_from(struct source *source, const struct capture_options *o, struct arena *a,
 		  struct captured *ret, struct err *err)
 {
-	CLEANUP(cleanup_source) struct source *source = NULL;
 	CLEANUP(cleanup_snapshot) struct snapshot snap = {0};
-	struct source_options so = o->source;
 	struct captured c = {0};
 	struct str session = {0};
 	struct os_facts os;
 	bool ok, held;
 
-	so.record = true;
-	if (!source_open(w, &so, &source, err) ||
-	    !source_snapshot(source, o->stacks ? NEED_CAPTURE_STACKS : NEED_CAPTURE, &snap, err))
+	if (!source_snapshot(source, o->stacks ? NEED_CAPTURE_STACKS : NEED_CAPTURE, &snap, err))
 		return false;
 	held = source->t->held;
 	name_all(&snap);
@@ -187,6 +183,16 @@ bool capture_take(const struct source_word *w, const struct capture_options *o, 
 	c.stopped_ns = snap.read.stopped_ns;
 	*ret = c;
 	return true;
+}
+
+bool capture_take(const struct source_word *w, const struct capture_options *o, struct arena *a,
+		  struct captured *ret, struct err *err)
+{
+	CLEANUP(cleanup_source) struct source *source = NULL;
+	struct source_options so = o->source;
+
+	so.record = true;
+	return source_open(w, &so, &source, err) && capture_from(source, o, a, ret, err);
 }
 
 void capture_report(const struct captured *c, struct arena *a, struct report *ret)
@@ -226,6 +232,27 @@ void capture_report(const struct captured *c, struct arena *a, struct report *re
 	ret->partial = c->partial;
 }
 
+bool capture_say(const struct captured *c, const struct options *o, const struct outlet *to,
+		 struct arena *a)
+{
+	struct str out = {0};
+	struct report r;
+	bool ok;
+
+	capture_report(c, a, &r);
+	if (option_set(o, OPT_JSON)) {
+		render_json(&out, &r.json, to->terminal);
+		str_add(&out, "\n");
+	} else {
+		struct text_style style = style_choose(to, o);
+
+		render_text(&out, &r, &style);
+	}
+	ok = put_out(&out) || errno == EPIPE;
+	str_free(&out);
+	return ok;
+}
+
 enum exit_code capture_run(const struct request *q, const struct outlet *to, struct str *messages)
 {
 	CLEANUP(arena_free) struct arena a = {0};
@@ -238,8 +265,6 @@ enum exit_code capture_run(const struct request *q, const struct outlet *to, str
 		.path = option_set(o, OPT_OUTPUT) ? o->v[OPT_OUTPUT].text : NULL};
 	struct source_word word;
 	struct captured c;
-	struct report r;
-	struct str out = {0};
 	struct err err = {0};
 	bool ok;
 
@@ -253,16 +278,6 @@ enum exit_code capture_run(const struct request *q, const struct outlet *to, str
 		message_add(messages, &err);
 		return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 	}
-	capture_report(&c, &a, &r);
-	if (option_set(o, OPT_JSON)) {
-		render_json(&out, &r.json, to->terminal);
-		str_add(&out, "\n");
-	} else {
-		struct text_style style = style_choose(to, o);
-
-		render_text(&out, &r, &style);
-	}
-	ok = put_out(&out) || errno == EPIPE;
-	str_free(&out);
+	ok = capture_say(&c, o, to, &a);
 	return !ok ? EXIT_FAILED : c.partial ? EXIT_PARTIAL : EXIT_ANSWERED;
 }

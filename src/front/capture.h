@@ -26,8 +26,16 @@ struct captured {
  * Errors: as source_open, source_snapshot, capture_write. */
 bool capture_take(const struct source_word *w, const struct capture_options *o, struct arena *a,
 		  struct captured *ret, struct err *err);
+/** The same of a source that was opened, with `record`, before it was needed: only the reading is
+ * left to do. It can be taken from once. */
+bool capture_from(struct source *s, const struct capture_options *o, struct arena *a,
+		  struct captured *ret, struct err *err);
 /** What came of it as a report (whyrss.capture/1). */
 void capture_report(const struct captured *c, struct arena *a, struct report *ret);
+
+/** Prints that; false and errno when nobody could be told. */
+bool capture_say(const struct captured *c, const struct options *o, const struct outlet *to,
+		 struct arena *a);
 
 enum exit_code capture_run(const struct request *q, const struct outlet *to, struct str *messages);
 /** whyrss watch. */

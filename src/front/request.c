@@ -46,6 +46,12 @@ static bool check_words(const struct request *q, uint32_t n_words, const char *e
 	if (n_words > 1 && (v->flags & VIEW_TARGET))
 		return err_set(err, ERR_USAGE, "%.40s: more than one target; give one, or --cgroup",
 			       extra);
+	if (v->flags & VIEW_TWO)
+		return n_words == 2 ||
+		       err_set(err, ERR_USAGE,
+			       "%s: give two targets: PIDs, process names, cores or "
+			       "captures",
+			       v->name);
 	if (n_words > 1)
 		return err_set(err, ERR_USAGE, "%.40s: one argument too many; see whyrss help %s",
 			       extra, v->name);
@@ -107,7 +113,11 @@ bool request_parse(int argc, const char *const *argv, struct request *ret, struc
 		return false;
 	if (word && !*word)
 		return err_set(err, ERR_USAGE, "TARGET is empty; give a PID or a process name");
-	if (q.view->flags & VIEW_TARGET)
+	if (q.view->flags & VIEW_TWO)
+		q.second = args.words[at + 1];
+	if (q.second && !*q.second)
+		return err_set(err, ERR_USAGE, "TARGET is empty; give a PID or a process name");
+	if (q.view->flags & (VIEW_TARGET | VIEW_TWO))
 		q.target = word;
 	else
 		q.word = word;

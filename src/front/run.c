@@ -312,6 +312,39 @@ failed:
 	return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
+/* A question about two targets, each with a session of its own. */
+static enum exit_code run_two(const struct request *q, const struct outlet *to, struct str *out,
+			      struct str *messages)
+{
+	CLEANUP(arena_free) struct arena answer = {0};
+	CLEANUP(cleanup_source) struct source *first = NULL;
+	CLEANUP(cleanup_source) struct source *second = NULL;
+	CLEANUP(cleanup_snapshot) struct snapshot before = {0};
+	CLEANUP(cleanup_snapshot) struct snapshot after = {0};
+	const struct source_options o = {0};
+	struct source_word a, b;
+	struct subject subject = {.s = &after, .before = &before};
+	struct report r;
+	struct err err = {0};
+
+	arena_init(&answer, 0);
+	if (!source_find(q->target, &answer, &a, &err) ||
+	    !source_find(q->second, &answer, &b, &err) || !source_open(&a, &o, &first, &err) ||
+	    !source_snapshot(first, q->view->needs, &before, &err) ||
+	    !source_open(&b, &o, &second, &err) ||
+	    !source_snapshot(second, q->view->needs, &after, &err))
+		goto failed;
+	subject.before_target = first->name;
+	subject.target = second->name;
+	if (!q->view->run(&subject, &q->options, &answer, &r, &err) ||
+	    !add_report(q, to, &r, out, &err))
+		goto failed;
+	return r.partial ? EXIT_PARTIAL : EXIT_ANSWERED;
+failed:
+	message_add(messages, &err);
+	return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
+}
+
 /* Each Go process of a cgroup; JSON gives one document a line. The ledger as text: a summary, and
  * the answers with --all. */
 static enum exit_code run_cgroup(const struct request *q, const struct outlet *to, struct str *out,
@@ -493,6 +526,8 @@ enum exit_code request_run(const struct request *q, const struct outlet *to, str
 		return watch_run(q, to, messages);
 	if (!q->view->run && !(q->view->flags & VIEW_TARGET))
 		return run_own(q, to, out, messages);
+	if (q->view->flags & VIEW_TWO)
+		return run_two(q, to, out, messages);
 	if (!(q->view->flags & VIEW_TARGET))
 		return run_processes(q, to, out, messages);
 	if (option_set(&q->options, OPT_CGROUP))

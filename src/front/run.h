@@ -23,6 +23,7 @@ struct text_style style_choose(const struct outlet *out, const struct options *o
 struct request {
 	const struct view *view;
 	const char *target;		 /* NULL: none */
+	const char *second;		 /* of VIEW_TWO */
 	const char *word;		 /* of help, completion, reference; NULL: none */
 	const char *words[OPTION_WORDS]; /* of VIEW_WATCH, behind its name */
 	uint32_t n_words;

@@ -44,7 +44,7 @@ bool watch_options_take(const struct options *o, struct watch_options *ret, stru
 	return true;
 }
 
-static int open_signals(void)
+int watch_signals(void)
 {
 	sigset_t set;
 
@@ -66,7 +66,7 @@ bool watch_open_word(const struct source_word *w, const struct watch_options *o,
 			err, ERR_USAGE,
 			"%.120s: only a running process can be watched; give a PID or a name",
 			w->path);
-	v.signals = open_signals();
+	v.signals = watch_signals();
 	if (v.signals < 0)
 		return err_os(err, ERR_OS, "signals");
 	if (!source_open(w, &(struct source_options){0}, &v.source, err) ||
@@ -174,6 +174,8 @@ enum exit_code watch_run(const struct request *q, const struct outlet *to, struc
 	struct err err = {0};
 
 	switch ((enum view_id)(q->view - VIEWS)) {
+	case VIEW_ID_WATCH:
+		return await_run(q, to, messages);
 	case VIEW_ID_CAPTURE:
 		return capture_run(q, to, messages);
 	case VIEW_ID_LIVE:

@@ -53,6 +53,10 @@ bool watch_step(struct watch *w, int fd, int64_t max_ns, event_sink sink, void *
 		struct err *err);
 void watch_close(struct watch *w);
 
+/** A descriptor that SIGINT, SIGTERM and SIGHUP make readable, in place of ending the program; -1
+ * and errno. */
+int watch_signals(void);
+
 /** Reads --hz and --duration. */
 bool watch_options_take(const struct options *o, struct watch_options *ret, struct err *err);
 

@@ -17,6 +17,9 @@ struct go_session;
  */
 bool go_open(struct target *t, struct arena *session, struct go_session **ret, struct err *err);
 void go_close(struct go_session *g);
+/** The next snapshot is of another moment than go_open: it asks the kernel again, as each one after
+ * the first does. */
+void go_later(struct go_session *g);
 /** "go1.26.8" */
 const char *go_version(const struct go_session *g);
 

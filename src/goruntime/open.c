@@ -380,6 +380,11 @@ bool go_open(struct target *t, struct arena *session, struct go_session **ret, s
 	return true;
 }
 
+void go_later(struct go_session *g)
+{
+	g->n_snapshots++;
+}
+
 void go_close(struct go_session *g)
 {
 	(void)g; /* all of it lies in the session's arena */

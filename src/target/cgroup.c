@@ -370,6 +370,76 @@ struct cgroup_facts *cgroup_read(const struct live_options *o, int dir, int pid,
 	return c;
 }
 
+struct cgroup_meter {
+	struct place p; /* of the tightest limit */
+	bytes limit;
+};
+
+bool cgroup_meter_open(int pid, const struct live_options *o, struct arena *a,
+		       struct cgroup_meter **ret)
+{
+	CLEANUP(arena_free) struct arena scratch = {0};
+	CLEANUP(cleanup_fd)
+	int dir = open(arena_printf(&scratch, "%s/%d", proc_root(o), pid),
+		       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct cgroup_meter m = {.limit = UINT64_MAX};
+	struct place p, top;
+	bytes above = UINT64_MAX;
+
+	if (dir < 0 || !place_find(o, dir, "memory", &scratch, &p))
+		return false;
+	if (p.version == 1)
+		above = text_u64(place_text(&p, "memory.stat", &scratch),
+				 "hierarchical_memory_limit ", UINT64_MAX);
+	do {
+		bytes limit = place_limit(
+			&p, p.version == 1 ? "memory.limit_in_bytes" : "memory.max", &scratch);
+
+		top = p;
+		top.below = arena_strdup(a, p.below);
+		if (limit < m.limit) {
+			m.limit = limit;
+			m.p = top;
+		}
+	} while (place_up(&p));
+	/* an ancestor that is not visible here: its limit is known, its usage is not */
+	if (above < (bytes)1 << 62 && above < m.limit) {
+		m.limit = above;
+		m.p = top;
+	}
+	if (m.limit == UINT64_MAX)
+		return false;
+	m.p.base = arena_strdup(a, m.p.base);
+	m.p.hidden = arena_strdup(a, m.p.hidden);
+	*ret = ARENA_NEW(a, struct cgroup_meter);
+	**ret = m;
+	return true;
+}
+
+bool cgroup_meter_read(const struct cgroup_meter *m, struct cgroup_level *ret)
+{
+	CLEANUP(arena_free) struct arena scratch = {0};
+	bool v1 = m->p.version == 1;
+	bytes current = place_u64(&m->p, usage_file(m->p.version), UINT64_MAX, &scratch), back;
+	const char *stat = place_text(&m->p, "memory.stat", &scratch);
+
+	if (current == UINT64_MAX)
+		return false;
+	/* as ledger/findings.c counts */
+	back = v1 ? text_u64(stat, "total_inactive_file ", 0) +
+			       text_u64(stat, "total_active_file ", 0)
+		  : text_u64(stat, "inactive_file ", 0) + text_u64(stat, "active_file ", 0) +
+			       text_u64(stat, "slab_reclaimable ", 0);
+	*ret = (struct cgroup_level){
+		.limit = m->limit,
+		.current = current,
+		.held = current - MIN(current, back),
+		.oom_kills = text_u64(
+			place_text(&m->p, v1 ? "memory.oom_control" : "memory.events", &scratch),
+			"oom_kill ", 0)};
+	return true;
+}
+
 /* Quota and period of one cgroup as CPUs, rounded up; UINT32_MAX: none. */
 static uint32_t cpus_of(const struct place *p, struct arena *scratch)
 {

@@ -165,6 +165,21 @@ struct process_row {
 /** Every process under o->proc that has an executable, in PID order. */
 bool process_list(const struct live_options *o, struct arena *a, struct process_row **ret,
 		  uint32_t *ret_n, struct err *err);
+/** How full a cgroup is, by the tightest limit over a process' cgroups. */
+struct cgroup_level {
+	bytes limit;   /* UINT64_MAX: none */
+	bytes current; /* what is charged */
+	bytes held;    /* of it, what the kernel can't take back: an OOM kill comes at `limit` */
+	uint64_t oom_kills;
+};
+struct cgroup_meter;
+/** Finds the cgroup that will run out first; false when none with a limit can be seen. Lives in the
+ * arena. */
+bool cgroup_meter_open(int pid, const struct live_options *o, struct arena *a,
+		       struct cgroup_meter **ret);
+/** Three small files; false when they are gone. */
+bool cgroup_meter_read(const struct cgroup_meter *m, struct cgroup_level *ret);
+
 /** PIDs of a cgroup and everything below it, given as /proc/PID/cgroup names it or as a folder
  * under cgroupfs. */
 bool cgroup_pids(const struct live_options *o, const char *path, struct arena *a, int **ret,

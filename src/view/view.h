@@ -21,8 +21,10 @@ struct process_item {
 
 /** What a question is about. */
 struct subject {
-	const struct snapshot *s; /* NULL: a question that has no target */
-	const char *target;	  /* as the user would name it again: "4711" */
+	const struct snapshot *s;      /* NULL: a question that has no target */
+	const char *target;	       /* as the user would name it again: "4711" */
+	const struct snapshot *before; /* of two: the first; else NULL */
+	const char *before_target;
 	const struct process_item *processes;
 	uint32_t n_processes;
 	uint32_t n_hidden; /* processes whose executable may not be looked at */
@@ -32,6 +34,7 @@ struct subject {
 enum view_flag {
 	VIEW_TARGET = 1, /* asks about one target */
 	VIEW_HIDDEN = 2, /* not in the help */
+	VIEW_TWO = 64,	 /* asks about two targets */
 	VIEW_WATCH = 4,	 /* over time: front/ runs it, looks at its words, prints as it goes */
 	/* what front/sandbox.h leaves it: none of these takes nothing away */
 	VIEW_READS = 8,	  /* reads and prints */
@@ -80,6 +83,8 @@ bool view_maps_run(const struct subject *in, const struct options *o, struct are
 		   struct report *ret, struct err *err);
 bool view_profile_run(const struct subject *in, const struct options *o, struct arena *a,
 		      struct report *ret, struct err *err);
+bool view_diff_run(const struct subject *in, const struct options *o, struct arena *a,
+		   struct report *ret, struct err *err);
 bool view_processes_run(const struct subject *in, const struct options *o, struct arena *a,
 			struct report *ret, struct err *err);
 
