@@ -2,7 +2,7 @@
 _whyrss()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} view= options i
-	local views="ledger core memstats spans goroutines maps record capture what-if gctrace run check top live profile pprof processes serve report help completion man"
+	local views="ledger core memstats spans goroutines maps record capture what-if gctrace run check top live profile pprof watch diff processes serve report help completion man"
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -22,6 +22,7 @@ _whyrss()
 	--duration | -d) return ;;
 	--hz) return ;;
 	--output | -o) return ;;
+	--at) return ;;
 	--kind) COMPREPLY=($(compgen -W "heap allocs goroutine block mutex threadcreate space stacks fragmentation" -- "$cur")); return ;;
 	--as) COMPREPLY=($(compgen -W "published now" -- "$cur")); return ;;
 	--debug) COMPREPLY=($(compgen -W "0 1 2" -- "$cur")); return ;;
@@ -54,6 +55,8 @@ _whyrss()
 		live) options="--json --csv --all --duration --hz --color --width --verbose --help --version" ;;
 		profile) options="--json --csv --all --output --kind --as --errors --debug --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		pprof) options="--json --csv --all --color --width --help --version" ;;
+		watch) options="--json --csv --all --output --stacks --at --once --pss --color --width --help --version" ;;
+		diff) options="--json --csv --all --color --width --help --version" ;;
 		processes) options="--json --csv --all --sort --color --width --help --version" ;;
 		serve) options="--json --csv --all --listen --allow-host --tls-cert --tls-key --color --width --help --version" ;;
 		report) options="--json --csv --all --output --freeze --exe --cgroup --color --width --verbose --help --version" ;;
