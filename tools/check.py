@@ -3,6 +3,7 @@
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -42,7 +43,18 @@ def tidy():
     return failed == "", failed[-6000:]
 
 
-CHECKS = {"layers": layers, "format": formatted, "tidy": tidy}
+def web():
+    """The committed bundle is what web/src makes."""
+    with tempfile.TemporaryDirectory() as new:
+        r = run("./dev", "web", new)
+        if r.returncode != 0:
+            return False, (r.stdout + r.stderr)[-3000:]
+        dist = ROOT / "web/dist"
+        stale = [f.name for f in pathlib.Path(new).iterdir() if not (dist / f.name).exists() or f.read_bytes() != (dist / f.name).read_bytes()]
+        return not stale, f"web/dist is not what web/src makes ({', '.join(stale)}): run ./dev web and commit it"
+
+
+CHECKS = {"layers": layers, "format": formatted, "tidy": tidy, "web": web}
 
 
 def main(names):
