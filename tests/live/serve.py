@@ -1,5 +1,6 @@
 """A server under test and ways to ask it; listens on loopback, ends with the test."""
 import json
+import os
 import re
 import select
 import subprocess
@@ -15,11 +16,11 @@ class Server:
         self.argv = [*prefix, WHYRSS, "serve", "--listen", "127.0.0.1:0", *map(str, args)]
 
     def __enter__(self):
-        self.proc = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.proc = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
         self.said, end = "", time.time() + 30
         while "Ctrl-C" not in self.said and time.time() < end and self.proc.poll() is None:
             if select.select([self.proc.stdout], [], [], 1)[0]:
-                self.said += self.proc.stdout.readline().decode()
+                self.said += os.read(self.proc.stdout.fileno(), 4096).decode()
         m = re.search(r"(https?)://(\S+?):(\d+)/(?:\?token=(\w+))?", self.said)
         assert m, (self.said, self.proc.poll() is not None and self.proc.stderr.read())
         self.url, self.port, self.token = f"{m[1]}://{m[2]}:{m[3]}", int(m[3]), m[4]
