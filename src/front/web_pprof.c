@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "front/open.h"
 #include "pprof/codec.h"
+#include "pprof/merge.h"
 #include "view/prof.h"
 
 #define SECONDS_MAX 300U
@@ -160,27 +161,83 @@ static struct answer *text_answer(struct held *h, const struct web_profile *w, u
 	return NULL;
 }
 
+/* The first look of two: what a profile over some seconds is the difference to. */
+struct first_look {
+	struct arena mem;
+	struct pprof p;
+};
+
+static void first_look_free(void *state)
+{
+	struct first_look *f = state;
+
+	arena_free(&f->mem);
+	free(f);
+}
+
+static struct answer *encoded(const struct web_profile *w, const struct pprof *p,
+			      const char *suffix, struct err *err)
+{
+	struct str data = {0};
+
+	if (pprof_encode_gzip(p, &data, err))
+		return file_answer(w->name, suffix, &data);
+	str_free(&data);
+	return NULL;
+}
+
+/* NULL without an error after the first look: the job comes back when the seconds are over, and no
+ * worker waits for it. */
+static struct answer *difference(struct held *h, const struct web_profile *w, struct job *j,
+				 int64_t seconds, struct arena *a, struct err *err)
+{
+	const struct prof_request r = {.kind = (enum prof_kind)w->kind};
+	struct first_look *first = j->state;
+	struct pprof p, ret;
+
+	if (!held_snapshot(h, PROF_KIND[w->kind].needs, 0, err))
+		return NULL;
+	if (!first) {
+		first = calloc(1, sizeof(*first));
+		if (!first) {
+			err_set(err, ERR_LIMIT, "no memory for the first look");
+			return NULL;
+		}
+		arena_init(&first->mem, 0);
+		if (!prof_build(&h->snap, &r, &first->mem, &first->p, err)) {
+			first_look_free(first);
+			return NULL;
+		}
+		j->state = first;
+		j->state_free = first_look_free;
+		j->due = web_now() + seconds * 1000000000;
+		return NULL;
+	}
+	if (!prof_build(&h->snap, &r, a, &p, err) ||
+	    !pprof_subtract(&p, &first->p, false, false, a, &ret, err))
+		return NULL;
+	ret.time_nanos = p.time_nanos; /* as net/http/pprof dates it */
+	ret.duration_nanos = p.time_nanos - first->p.time_nanos;
+	return encoded(w, &ret, "-delta", err);
+}
+
 static struct answer *profile(struct held *h, const struct web_profile *w, struct job *j,
 			      struct arena *a, struct err *err)
 {
 	const struct prof_request r = {.kind = (enum prof_kind)w->kind};
-	int64_t debug = number(question_param(j->q, "debug"));
-	struct str data = {0};
-	struct answer *ret;
+	int64_t debug = number(question_param(j->q, "debug")),
+		seconds = number(question_param(j->q, "seconds"));
 	struct pprof p;
 
+	if (seconds > 0)
+		return difference(h, w, j, seconds, a, err);
 	if (!held_snapshot(h, PROF_KIND[w->kind].needs, j->q->max_age, err))
 		return NULL;
 	if (debug > 0)
 		return text_answer(h, w, (unsigned)MIN(debug, 9), a, err);
 	if (!prof_build(&h->snap, &r, a, &p, err))
 		return NULL;
-	if (!pprof_encode_gzip(&p, &data, err)) {
-		str_free(&data);
-		return NULL;
-	}
-	ret = file_answer(w->name, "", &data);
-	return ret;
+	return encoded(w, &p, "", err);
 }
 
 /* --- what is no profile --- */

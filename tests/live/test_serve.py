@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 
+import pprofpb
 import pytest
 from conftest import ROOT, WHYRSS, check_sums, view, whyrss
 from demos import Demo, build
@@ -207,6 +208,20 @@ def test_what_is_not_possible_says_so(server, demo):
         code, headers, body = server.ask(base + path)
         assert code == status and headers["X-Go-Pprof"] == "1" and headers["Content-Type"].startswith("text/plain"), (path, code, body)
         assert body.endswith(b"\n") and body.count(b"\n") == 1
+
+
+def test_seconds_gives_the_difference(server):
+    """As net/http/pprof: what was allocated in between, dated and with its length; nothing where nothing was."""
+    with Demo(build("churn"), timeout=120) as d:
+        base = f"/pid/{d.pid}/debug/pprof/allocs"
+        before = pprofpb.parse(server.ask(base)[2])
+        status, headers, body = server.ask(base + "?seconds=1")
+        after = pprofpb.parse(server.ask(base)[2])
+    part = pprofpb.parse(body)
+    assert status == 200 and headers["Content-Disposition"] == 'attachment; filename="allocs-delta"'
+    assert part["types"] == before["types"] and 10**9 <= part["duration_nanos"] < 60 * 10**9
+    old, delta, new = (pprofpb.totals(p)["alloc_space"] for p in (before, part, after))
+    assert 0 < delta <= new - old
 
 
 def test_one_target(demo):
