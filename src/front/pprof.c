@@ -37,3 +37,10 @@ enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, str
 		return failed(&err, messages);
 	return partly ? EXIT_PARTIAL : EXIT_ANSWERED;
 }
+
+enum exit_code pprof_top(const char *source, struct str *out, struct str *messages)
+{
+	const char *const argv[] = {"pprof", "-top", source};
+
+	return pprof_run(ARRAY_LEN(argv), argv, out, messages);
+}

@@ -47,5 +47,7 @@ bool pprof_show(const struct pprof *p, const struct pprof_config *c,
 
 /** `whyrss pprof …`: argv[0] is "pprof". */
 enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, struct str *messages);
+/** What a profile alone is answered with: `whyrss pprof -top SOURCE`. */
+enum exit_code pprof_top(const char *source, struct str *out, struct str *messages);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/unit.h"
 #include "front/help.h"
 #include "front/open.h"
+#include "front/pprof.h"
 #include "front/replay.h"
 #include "front/source.h"
 #include "front/watch.h"
@@ -508,6 +509,31 @@ static enum exit_code run_recording(const struct request *q, const struct outlet
 	return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
+/* A profile, or a file that may be one in an older format: its top table. */
+static enum exit_code run_profile(const struct request *q, const struct source_word *w,
+				  struct str *out, struct str *messages)
+{
+	size_t said = messages->n;
+	enum exit_code code;
+	struct err err = {0};
+
+	if (option_set(&q->options, OPT_JSON) || option_set(&q->options, OPT_CSV)) {
+		err_set(&err, ERR_USAGE,
+			"%.120s: a profile has no ledger to print as JSON; whyrss pprof -proto, "
+			"-raw and -top read it",
+			w->path);
+		message_add(messages, &err);
+		return EXIT_USAGE;
+	}
+	code = pprof_top(w->path, out, messages);
+	if (code == EXIT_FAILED && w->kind == SOURCE_FILE) {
+		messages->n = said;
+		source_refuse(w, &err);
+		message_add(messages, &err);
+	}
+	return code;
+}
+
 enum exit_code request_run(const struct request *q, const struct outlet *to, struct str *out,
 			   struct str *messages)
 {
@@ -536,7 +562,12 @@ enum exit_code request_run(const struct request *q, const struct outlet *to, str
 		message_add(messages, &err);
 		return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 	}
-	if (word.kind == SOURCE_RECORDING && q->view == &VIEWS[VIEW_ID_LEDGER])
-		return run_recording(q, to, word.path, out, messages);
+	if (q->view == &VIEWS[VIEW_ID_LEDGER]) {
+		if (word.kind == SOURCE_RECORDING)
+			return run_recording(q, to, word.path, out, messages);
+		if (word.kind == SOURCE_PROFILE || word.kind == SOURCE_URL ||
+		    word.kind == SOURCE_FILE)
+			return run_profile(q, &word, out, messages);
+	}
 	return run_target(q, to, &word, NULL, out, messages);
 }

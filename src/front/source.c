@@ -72,8 +72,8 @@ bool source_refuse(const struct source_word *w, struct err *err)
 	switch (w->kind) {
 	case SOURCE_URL:
 		return err_set(err, ERR_FORMAT,
-			       "%.120s: a URL, which this version does not fetch yet; name a "
-			       "running process",
+			       "%.120s: a URL gives a profile, not a process; whyrss pprof reads "
+			       "it",
 			       w->path);
 	case SOURCE_PROGRAM:
 		return err_set(err, ERR_FORMAT,
@@ -87,8 +87,7 @@ bool source_refuse(const struct source_word *w, struct err *err)
 			       w->path);
 	default:
 		return err_set(err, ERR_FORMAT,
-			       "%.120s: %s, which this version does not read yet; name a running "
-			       "process",
+			       "%.120s: %s, which does not answer this; name a running process",
 			       w->path, what[w->kind]);
 	}
 }

@@ -199,9 +199,7 @@ static enum exit_code top_file(const struct request *q, const struct outlet *to,
 
 	arena_init(&a, 0);
 	if (w->kind != SOURCE_RECORDING) {
-		const char *const argv[] = {"-top", w->path};
-
-		code = pprof_run(2, argv, &out, messages);
+		code = pprof_top(w->path, &out, messages);
 	} else if (replay_open(w->path, &replay, &err)) {
 		struct text_style style = style_choose(to, &q->options);
 

@@ -201,3 +201,18 @@ def test_rights_are_dropped():
                 with os.fdopen(r, "rb") as f:
                     got = f.read()
             assert p.wait(20) == 0 and json.loads(got)["schema"] == "whyrss.maps/1"
+
+
+def test_a_profile_as_target(tmp_path):
+    """A profile alone is answered with its top table; what is none is told so."""
+    with Demo(build("mixed"), ["-grow", "32"]) as d:
+        whyrss("profile", d.pid, "-o", tmp_path / "heap.pb.gz")
+    code, out, _ = whyrss(tmp_path / "heap.pb.gz")
+    assert code == 0 and "Type: inuse_space" in out and "flat%" in out
+    assert whyrss("top", tmp_path / "heap.pb.gz")[1] == out == whyrss("pprof", "-top", tmp_path / "heap.pb.gz")[1]
+    (tmp_path / "notes.txt").write_text("no profile\n")
+    code, _, err = whyrss(tmp_path / "notes.txt", check=False)
+    assert code == 1 and err.count("\n") == 1 and "no core, capture or profile" in err
+    assert whyrss("memstats", tmp_path / "heap.pb.gz", check=False)[0] == 1
+    code, _, err = whyrss("memstats", "https://example.com/debug/pprof/heap", check=False)
+    assert code == 1 and "a URL gives a profile" in err

@@ -743,7 +743,6 @@ static void test_targets_that_are_none(void **state)
 	} cases[] = {
 		{"0", "not a PID", EXIT_USAGE},
 		{"99999999999", "not a PID", EXIT_USAGE},
-		{"https://example.com/debug/pprof/heap", "a URL", EXIT_FAILED},
 		{"/bin/sh", "a program, not a process", EXIT_FAILED},
 		{"/etc/passwd", "a file that is no core", EXIT_FAILED},
 		{"/nowhere/at/all", "no such file", EXIT_FAILED},
