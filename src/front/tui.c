@@ -4,6 +4,7 @@
  */
 #include <locale.h>
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,6 +302,14 @@ static void draw(struct tui *t)
 	refresh();
 }
 
+/* Whether the terminal is gone: its signal may be blocked for the loop of a watch. */
+static bool hung_up(void)
+{
+	struct pollfd p = {STDIN_FILENO, POLLIN, 0};
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR | POLLNVAL);
+}
+
 /* False: the user has seen enough. */
 static bool take_key(struct tui *t, int key)
 {
@@ -389,6 +398,8 @@ enum exit_code tui_run(const int *pids, uint32_t n_pids, bool utf8, struct err *
 		since += SECOND / 10;
 		if (key != ERR && on)
 			on = take_key(t, key);
+		else if (hung_up())
+			on = false;
 	}
 	endwin();
 	delscreen(screen);

@@ -87,3 +87,21 @@ def test_process_ends(tmp_path):
             t.wait("heap.live")
         t.wait("code 1")
         assert "ended" in t.wait("ended")
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux")
+@pytest.mark.parametrize("key", [None, "Escape"])
+def test_terminal_goes_away(tmp_path, key):
+    """It ends with its terminal, whichever screen is shown."""
+    with Demo(build("nothing")) as d, Tmux(tmp_path) as t:
+        t.start("exec", WHYRSS, "top", str(d.pid))
+        t.wait("heap.live")
+        pid = int(t("display-message", "-p", "#{pane_pid}"))
+        if key:
+            t("send-keys", key)
+            t.wait("by RSS")
+        t("kill-server")
+        end = time.monotonic() + 20
+        while os.path.exists(f"/proc/{pid}") and time.monotonic() < end:
+            time.sleep(0.2)
+        assert not os.path.exists(f"/proc/{pid}")
