@@ -47,9 +47,9 @@ def check_cycles(got, trace, memstats, least=1):
             continue
         pause, end, marked, goal, forced = trace[e["n"]]
         compared += 1
-        # gctrace rounds, and takes its clock earlier: a thread that the kernel takes off the CPU just there adds to it.
+        # gctrace rounds, and reads its clock at other places: a thread that the kernel takes off the CPU between them
+        # makes them differ either way. What is exact is MemStats.PauseNs, above.
         near += abs(e["pause_ns"] / 1e6 - pause) <= 0.05 + 0.06 * pause
-        assert e["pause_ns"] / 1e6 <= 0.05 + 1.06 * pause, (e, trace[e["n"]])
         if e["late"]:
             assert e["heap_marked"] is None and e["heap_goal"] is None and e["forced"] is None
             continue
