@@ -1,4 +1,4 @@
-"""`./dev run` without a process: starts demo/tour, explains it, ends it. argv: the whyrss binary."""
+"""`./dev run` without a process: starts demo/tour, explains it, shows it as a page where there is a person, ends it. argv: the whyrss binary."""
 import subprocess
 import sys
 
@@ -12,8 +12,11 @@ def main():
         print(f"$ {' '.join(argv)}\n", flush=True)
         code = subprocess.run(argv, check=False).returncode
         if sys.stdin.isatty() and sys.stdout.isatty():
-            print(f"\nIt runs on as {d.pid}: try the commands above in another terminal. Enter ends it.", flush=True)
+            print(f"\nIt runs on as {d.pid}: try the commands above in another terminal, or open the page. Enter ends both.", flush=True)
+            page = subprocess.Popen([sys.argv[1], "serve", str(d.pid)], stdin=subprocess.DEVNULL)
             sys.stdin.readline()
+            page.terminate()
+            page.wait()
     return code
 
 
