@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from conftest import ledger, lines, view, whyrss
 from demos import DEMOS, Demo, build
-from test_core import gcore, stopped
+from test_core import gcore, no_large_files_left, stopped  # noqa: F401: a fixture
 
 SHORT = ["fragmentation", "leakedgoroutines", "mixed"]
 VIEWS = ("ledger", "memstats", "spans", "goroutines", "maps")
@@ -57,7 +57,8 @@ def test_same_answers(name, tmp_path):
     rss = want["ledger"]["os"]["rss"]
     assert got["rss"] == rss
     if rss > 64 << 20:
-        assert got["file_bytes"] < rss * 0.012, (got["file_bytes"], rss)
+        # what fills profiler's memory are the profile buckets themselves, and a capture is made of such
+        assert got["file_bytes"] < rss * (0.025 if name == "profiler" else 0.012), (got["file_bytes"], rss)
     else:
         assert got["file_bytes"] < 1 << 20
     data = unpacked(file, tmp_path)
