@@ -225,7 +225,7 @@ static const char *value_text(struct arena *a, const struct expect *e, const str
 
 static void add_xml(struct str *to, const char *s)
 {
-	for (; *s; s++) {
+	for (; s && *s; s++) {
 		if (strchr("<>&\"'", *s))
 			str_addf(to, "&#%d;", *s);
 		else
@@ -268,7 +268,7 @@ enum exit_code check_run(const struct request *q, struct str *messages)
 	CLEANUP(arena_free) struct arena a = {0};
 	const struct option_value *o = &q->options.v[OPT_EXPECT];
 	bool json = option_set(&q->options, OPT_JSON), all = true, read;
-	struct expect e[OPTION_LIST_MAX];
+	struct expect e[OPTION_LIST_MAX] = {0};
 	struct source_word word;
 	struct facts f = {0};
 	struct err err = {0};

@@ -222,19 +222,25 @@ static bool show_plain(const struct pprof *p, const struct pprof_config *c,
 
 	env->ctx = &d;
 	env->flush = drain_flush;
-	if (!*path)
-		return pprof_report(p, c, cmd, pattern, env, out, messages, err);
+	if (!*path) {
+		ok = pprof_report(p, c, cmd, pattern, env, out, messages, err);
+		env->ctx = NULL;
+		return ok;
+	}
 	/* A file is not touched before the report has something to say. */
 	env->flush = NULL;
 	if (cmd->format == PPROF_RAW || cmd->format == PPROF_TRACES) {
 		str_addf(messages, "Generating report in %s\n", path);
 		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-		if (fd < 0)
+		if (fd < 0) {
+			env->ctx = NULL;
 			return err_os(err, ERR_OS, "%s", path);
+		}
 		d.fd = fd;
 		env->flush = drain_flush;
 	}
 	ok = pprof_report(p, c, cmd, pattern, env, &text, messages, err);
+	env->ctx = NULL;
 	if (ok && fd < 0) {
 		str_addf(messages, "Generating report in %s\n", path);
 		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

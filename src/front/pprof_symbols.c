@@ -267,7 +267,7 @@ static bool ask(struct naming *g, pindex mapping, const struct pprof_origin *o, 
 		if (p->locations[i].mapping == mapping && p->locations[i].address &&
 		    !p->locations[i].n_lines)
 			str_addf(&query, "%s0x%llx", query.n ? "+" : "",
-				 (unsigned long long)(p->locations[i].address + shift));
+				 (unsigned long long)p->locations[i].address + shift);
 	if (query.n) {
 		call.post = query.s;
 		ok = http_run(&call, 1, &h, err);

@@ -241,7 +241,7 @@ static bool take_command(const struct request *q, struct arena *a, char ***ret, 
 		words = words > q->n_rest ? words - q->n_rest : 0;
 	for (uint32_t i = 0; i < words; i++)
 		argv[n++] = arena_strdup(a, q->words[i]);
-	for (uint32_t i = 0; i < q->n_rest; i++)
+	for (uint32_t i = 0; q->rest && i < q->n_rest; i++)
 		argv[n++] = arena_strdup(a, q->rest[i]);
 	*ret = argv;
 	return n ||

@@ -337,7 +337,7 @@ static enum exit_code run_two(const struct request *q, const struct outlet *to, 
 		goto failed;
 	subject.before_target = first->name;
 	subject.target = second->name;
-	if (!q->view->run(&subject, &q->options, &answer, &r, &err) ||
+	if (!q->view->run || !q->view->run(&subject, &q->options, &answer, &r, &err) ||
 	    !add_report(q, to, &r, out, &err))
 		goto failed;
 	return r.partial ? EXIT_PARTIAL : EXIT_ANSWERED;

@@ -851,7 +851,7 @@ static bool serve(const struct request *q, struct err *err)
 {
 	const struct option_value *o = q->options.v;
 	const char *text = o[OPT_LISTEN].set ? o[OPT_LISTEN].text : LISTEN_DEFAULT;
-	struct sockaddr_storage at;
+	struct sockaddr_storage at = {0};
 	char token[TOKEN_CHARS + 1];
 	struct web w = {0};
 	struct str cert = {0}, key = {0};

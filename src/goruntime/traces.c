@@ -57,7 +57,7 @@ static bool stack_read(const struct stack_bytes *s, taddr at, void *to, uint32_t
 {
 	if (at < s->at || at + n > s->hi)
 		return false;
-	if (at - s->at + n <= s->n) {
+	if (s->d && at - s->at + n <= s->n) {
 		memcpy(to, s->d + (at - s->at), n);
 		return true;
 	}

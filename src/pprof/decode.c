@@ -813,7 +813,7 @@ static enum pprof_verdict decode(struct decoding *d, const uint8_t *at, size_t n
 {
 	struct pending late = {0};
 	struct err why = {0}, *err = d->err;
-	bool concatenated = false;
+	bool concatenated = false, ok;
 
 	if (!limits(d))
 		return PPROF_BAD;
@@ -836,11 +836,12 @@ static enum pprof_verdict decode(struct decoding *d, const uint8_t *at, size_t n
 		return PPROF_OK; /* the caller comes again */
 	/* a limit is final, all else may be the bytes of another format */
 	d->err = &why;
-	if (!strings(d) || !resolve_all(d) || !labels(d)) {
+	ok = strings(d) && resolve_all(d) && labels(d);
+	d->err = err;
+	if (!ok) {
 		err_set(err, why.kind, "%s", why.msg);
 		return why.kind == ERR_LIMIT ? PPROF_BAD : PPROF_NOT_PROTO;
 	}
-	d->err = err;
 	if (!link_all(d, &late)) {
 		err_in(err, "malformed profile");
 		return PPROF_BAD;

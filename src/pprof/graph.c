@@ -247,13 +247,14 @@ static pstr join_labels(struct tagging *t, uint32_t sample, const struct pprof_l
 		hash = hash_mix(hash_mix(hash, v[j].key), v[j].str);
 	while ((i = pprof_set_next(&t->joined, hash, &at)) != PPROF_NONE) {
 		uint32_t m;
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): i is a place in joins */
 		const struct pprof_label *w = lens_labels(l, t->joins.v[i].sample, &m);
 		bool same = true;
 
 		while (m && w[m - 1].is_num)
 			m--;
 		for (uint32_t j = 0; j < n && same; j++)
-			same = m == n && v[j].key == w[j].key && v[j].str == w[j].str;
+			same = w && m == n && v[j].key == w[j].key && v[j].str == w[j].str;
 		if (same)
 			return t->joins.v[i].text;
 	}

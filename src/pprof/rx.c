@@ -276,7 +276,7 @@ static bool bracket(struct parser *ps)
 {
 	const char *whole = ps->p++;
 	bool first = true, found;
-	uint32_t lo, hi;
+	uint32_t lo = 0, hi = 0;
 
 	add_operator(ps, "[");
 	if (*ps->p == '^') {
@@ -411,7 +411,7 @@ static bool parse(struct parser *ps)
 	const char *atom = NULL; /* where the thing that can be repeated began */
 	const char *last = NULL; /* where the last repetition began, if it stands right here */
 	unsigned lo, hi;
-	uint32_t c;
+	uint32_t c = 0;
 
 	while (*ps->p) {
 		const char *from = ps->p, *end = NULL;

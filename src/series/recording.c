@@ -692,7 +692,7 @@ static int count_steps(void *ctx)
 
 static bool check_schema(struct recording *r, struct err *err)
 {
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	bool ok;
 	int code;
 
@@ -876,7 +876,7 @@ static bool select_rows(struct recording *r, const char *columns, const char *ta
 	sqlite3_bind_int64(st, 1, from);
 	sqlite3_bind_int64(st, 2, to);
 	if (n > max)
-		sqlite3_bind_int64(st, 3, (n + max - 1) / max);
+		sqlite3_bind_int64(st, 3, (n + max - 1) / MAX(max, 1));
 	*ret = st;
 	return true;
 }
@@ -895,7 +895,7 @@ bool recording_samples(struct recording *r, int64_t from, int64_t to, uint32_t m
 {
 	struct str columns = {0};
 	VEC(struct sample_row) v = {0};
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	bool ok;
 	int code;
 
@@ -925,7 +925,7 @@ bool recording_cycles(struct recording *r, int64_t from, int64_t to, uint32_t ma
 {
 	struct str columns = {0};
 	VEC(struct cycle_row) v = {0};
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	bool ok;
 	int code;
 
@@ -961,7 +961,7 @@ bool recording_ledgers(struct recording *r, int64_t from, int64_t to, uint32_t m
 {
 	struct str columns = {0};
 	VEC(struct ledger_row) v = {0};
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	bool ok;
 	int code;
 

@@ -134,7 +134,8 @@ static bool find_site_trends(struct recording *r, struct story *s, struct arena 
 		if (t.trend.kind == TREND_RISING || t.trend.kind == TREND_LEVELLING)
 			*VEC_PUSH(a, &found) = t;
 	}
-	qsort(found.v, found.n, sizeof(*found.v), steepest);
+	if (found.n > 0)
+		qsort(found.v, found.n, sizeof(*found.v), steepest);
 	s->sites = found.v;
 	s->n_sites = found.n;
 	return true;

@@ -79,7 +79,7 @@ void text_read(char *s)
 
 	while (*s) {
 		if (s[0] == '\\' && s[1] == 'x' && hex_digit(s[2]) >= 0 && hex_digit(s[3]) >= 0) {
-			char c = (char)(hex_digit(s[2]) << 4 | hex_digit(s[3]));
+			char c = (char)((unsigned)hex_digit(s[2]) * 16 + (unsigned)hex_digit(s[3]));
 
 			if (c)
 				*to++ = c;

@@ -202,7 +202,7 @@ static uint32_t group_slot(const struct groups *t, uint32_t hash, const char *ke
 {
 	uint32_t k = hash & (t->n_at - 1);
 
-	while (t->at[k] != 0 &&
+	while (t->at[k] != 0 && t->v.v &&
 	       (t->v.v[t->at[k] - 1].hash != hash || strcmp(t->v.v[t->at[k] - 1].key, key) != 0))
 		k = (k + 1) & (t->n_at - 1);
 	return k;
@@ -243,6 +243,7 @@ static void group_add(struct groups *t, const struct snapshot *s, const struct g
 			k = group_slot(t, hash, key.s);
 		}
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the slot is one of v by now */
 	t->v.v[t->at[k] - 1].count++;
 	str_free(&key);
 }
