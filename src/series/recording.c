@@ -993,7 +993,7 @@ bool recording_ledgers(struct recording *r, int64_t from, int64_t to, uint32_t m
 			      .cgroup_current = column_u64(st, 8),
 			      .cgroup_limit = column_u64(st, 9),
 			      .cost_ns = column_u64(st, 10),
-			      .cause = cause ? arena_strndup(a, cause, 64) : NULL}};
+			      .cause = cause ? arena_strndup(a, cause, strnlen(cause, 64)) : NULL}};
 		for (unsigned i = 0; i < N_LINES; i++) {
 			uint64_t x = column_u64(st, (int)i + 12);
 
