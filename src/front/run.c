@@ -517,7 +517,8 @@ static enum exit_code run_profile(const struct request *q, const struct source_w
 	enum exit_code code;
 	struct err err = {0};
 
-	if (option_set(&q->options, OPT_JSON) || option_set(&q->options, OPT_CSV)) {
+	if (w->kind != SOURCE_FILE &&
+	    (option_set(&q->options, OPT_JSON) || option_set(&q->options, OPT_CSV))) {
 		err_set(&err, ERR_USAGE,
 			"%.120s: a profile has no ledger to print as JSON; whyrss pprof -proto, "
 			"-raw and -top read it",

@@ -82,7 +82,7 @@ def test_demo(name, go):
         # The cause. A map that never shrinks is part of what the profile shows: where the profile overstates, RSS is
         # below it, and that is said first.
         assert before["causes"], before
-        want = [d.ready["cause"]]
+        want = [d.ready["cause"]] if d.ready["cause"] else []  # a program made for something else has none to name
         if name == "mapshrink" and rss < before["profile"]["inuse_space"]:
             want = ["not-a-gap", *want]
         assert [c["id"] for c in before["causes"]][:len(want)] == want, [(c["id"], c["bytes"]) for c in before["causes"]]
