@@ -23,7 +23,7 @@
 #define FIND_BLOCKS	256U
 #define MAX_MODULES	64U
 
-static struct pcln_module module_tables(const struct layout *l, const uint8_t *d)
+struct pcln_module module_tables(const struct layout *l, const uint8_t *d)
 {
 	struct pcln_module m = {.pcheader = get(d, l->moduledata_pcHeader),
 				.text = get(d, l->moduledata_text),

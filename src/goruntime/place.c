@@ -35,30 +35,8 @@ struct pcln *go_pcln(struct go_session *g)
 	if (g->sym.firstmoduledata == 0 || size > sizeof d ||
 	    target_read(g->t, g->sym.firstmoduledata, d, size) != size)
 		return NULL;
-	struct pcln_module m = {.pcheader = get(d, l->moduledata_pcHeader),
-				.text = get(d, l->moduledata_text),
-				.etext = get(d, l->moduledata_etext),
-				.minpc = get(d, l->moduledata_minpc),
-				.maxpc = get(d, l->moduledata_maxpc),
-				.gofunc = get(d, l->moduledata_gofunc),
-				.one_bracket = g->release.minor < 27};
-	const struct {
-		struct field f;
-		taddr *at;
-		uint64_t *len;
-	} v[] = {
-		{l->moduledata_funcnametab, &m.funcnametab, &m.funcnametab_len},
-		{l->moduledata_cutab, &m.cutab, &m.cutab_len},
-		{l->moduledata_filetab, &m.filetab, &m.filetab_len},
-		{l->moduledata_pctab, &m.pctab, &m.pctab_len},
-		{l->moduledata_pclntable, &m.pclntable, &m.pclntable_len},
-		{l->moduledata_ftab, &m.ftab, &m.ftab_len},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
-		struct go_slice s = get_slice(d, v[i].f);
-		*v[i].at = s.ptr;
-		*v[i].len = s.len;
-	}
+	struct pcln_module m = module_tables(l, d);
+	m.one_bracket = g->release.minor < 27;
 	struct pcln_source *p = ARENA_NEW(g->mem, struct pcln_source);
 	*p = (struct pcln_source){
 		.t = g->t, .start = m.pcheader, .end = m.pclntable + m.pclntable_len};

@@ -218,4 +218,8 @@ void read_pools(struct reading *r);
 /** Large objects that only small slices keep; needs the spans and stacks. */
 void read_small_views(struct reading *r);
 
+/** The tables of a module out of the bytes of its moduledata (runtime/symtab.go); one_bracket is
+ * the release's. */
+struct pcln_module module_tables(const struct layout *l, const uint8_t *d);
+
 #endif
