@@ -9,7 +9,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
+from xml.etree import ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 passed = failed = skipped = 0
@@ -94,23 +96,56 @@ def python_with_pytest():
     return sys.executable
 
 
+AGAIN = 5  # more failures than this are no accident
+
+
+def pytest(argv, results, full):
+    return run([*argv, f"--junit-xml={results}"], timeout=3 * 3600 if full else 4800, env={"PYTHONDONTWRITEBYTECODE": "1"})
+
+
+def outcome(results):
+    """How many passed, failed and were skipped, and the ids of those that failed."""
+    n, bad = {"passed": 0, "failed": 0, "skipped": 0}, []
+    if not results.exists():
+        return n, bad
+    for case in ElementTree.parse(results).iter("testcase"):
+        kinds = {child.tag for child in case}
+        if kinds & {"failure", "error"}:
+            n["failed"] += 1
+            bad.append(f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}")
+        else:
+            n["skipped" if "skipped" in kinds else "passed"] += 1
+    results.unlink()
+    return n, bad
+
+
 def live(full, words):
     if not build("release"):
         return
     argv = [python_with_pytest(), "-m", "pytest", "-q", "-rs", "--no-header", "-p", "no:cacheprovider", "tests/live"]
     if full:
         argv.append("--full")
-    for w in words:
-        argv += ["-k", w]
-    code, out = run(argv, timeout=3 * 3600 if full else 4800, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    if words:
+        argv += ["-k", " or ".join(words)]
     global passed, failed, skipped
-    tail = out.strip().splitlines()[-1] if out.strip() else ""
-    n = {k: int(v) for v, k in re.findall(r"(\d+) (passed|failed|error|errors|skipped)", tail)}
-    passed += n.get("passed", 0)
-    failed += n.get("failed", 0) + n.get("error", 0) + n.get("errors", 0)
-    skipped += n.get("skipped", 0)
+    with tempfile.TemporaryDirectory() as tmp:
+        results = pathlib.Path(tmp) / "results.xml"
+        code, out = pytest(argv, results, full)
+        n, bad = outcome(results)
+        if bad and len(bad) <= AGAIN:
+            # The machines are shared. What fails twice, the second time alone, has failed; what does not is named, to be mended.
+            say(out[-12000:])
+            code, out = pytest([*argv[:argv.index("tests/live")], *(["--full"] if full else []), *dict.fromkeys(bad)], results, full)
+            again, still = outcome(results)
+            for name in sorted(set(bad) - set(still)):
+                say(f"UNSTEADY {name}: failed, then passed alone")
+            n["failed"] = len(set(still))
+            n["passed"] += again["passed"]
+    passed += n["passed"]
+    failed += n["failed"]
+    skipped += n["skipped"]
     say(out[-12000:] if code != 0 else "\n".join(out.strip().splitlines()[-40:]))
-    if code != 0 and not n.get("failed") and not n.get("error") and not n.get("errors"):
+    if code != 0 and not n["failed"]:
         failed += 1
 
 
