@@ -63,26 +63,39 @@ static bool write_all(int fd, const struct str *s)
 	return true;
 }
 
+/* What a command may do is a property of its view, of its options, and of what it is to read. */
 static void give_up_rights(const struct request *q)
 {
-	unsigned f = q->view->flags, allow = 0;
+	static const struct {
+		enum view_flag view;
+		unsigned allow;
+	} views[] = {{VIEW_WRITES, SANDBOX_WRITE}, {VIEW_NET, SANDBOX_WRITE | SANDBOX_NET}};
+	static const struct {
+		enum option_id option;
+		unsigned allow;
+	} options[] = {{OPT_OUTPUT, SANDBOX_WRITE},
+		       {OPT_JUNIT, SANDBOX_WRITE},
+		       {OPT_FREEZE, SANDBOX_STOP}};
+	static const unsigned sources[SOURCE_KINDS] = {
+		[SOURCE_RECORDING] = SANDBOX_WRITE, /* SQLite's index of what was written last */
+		[SOURCE_PROFILE] = SANDBOX_CODE,    /* it may hold names of C++ */
+		[SOURCE_FILE] = SANDBOX_CODE,
+		[SOURCE_URL] = SANDBOX_NET | SANDBOX_WRITE, /* what came is kept */
+	};
+	const char *const *words = q->words;
+	unsigned allow = 0;
 
-	/* A profile is fetched as `whyrss pprof` does it. */
-	if (q->target && (str_starts(q->target, "http://") || str_starts(q->target, "https://")))
-		return;
-	if (f & (VIEW_WRITES | VIEW_NET))
-		allow |= SANDBOX_WRITE;
-	if (f & VIEW_NET)
-		allow |= SANDBOX_NET;
-	/* SQLite keeps an index of what was written last beside the file. */
-	if (q->target && source_is_recording(q->target))
-		allow |= SANDBOX_WRITE;
-	if (option_set(&q->options, OPT_FREEZE))
-		allow |= SANDBOX_STOP;
-#ifndef __SANITIZE_ADDRESS__ /* its search for leaks at the end stops this process with ptrace */
-	if (f & (VIEW_READS | VIEW_WRITES | VIEW_NET))
-		sandbox_enter(allow);
-#endif
+	if (!(q->view->flags & (VIEW_READS | VIEW_WRITES | VIEW_NET)))
+		return; /* it starts a program, and does this after it */
+	for (size_t i = 0; i < ARRAY_LEN(views); i++)
+		allow |= q->view->flags & views[i].view ? views[i].allow : 0;
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		allow |= option_set(&q->options, options[i].option) ? options[i].allow : 0;
+	for (uint32_t i = 0; i < q->n_words; i++)
+		allow |= sources[source_look(words[i])];
+	allow |= q->target ? sources[source_look(q->target)] : 0;
+	allow |= q->second ? sources[source_look(q->second)] : 0;
+	sandbox_command(allow, 0);
 }
 
 int main(int argc, char **argv)

@@ -1,12 +1,34 @@
 /* `whyrss pprof`: flags, then the profile, then a report, the shell or the page. */
 #include "front/pprof.h"
 
+#include <unistd.h>
+
 #include "front/pprof_fetch.h"
+#include "front/sandbox.h"
 
 static enum exit_code failed(const struct err *err, struct str *messages)
 {
 	message_add(messages, err);
 	return err->kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
+}
+
+/* What the call may do from here on. A viewer, the shell and the page start programs of the user's
+ * own, which need all rights. dot gets none but these; graphviz loads its formats as libraries. */
+static void give_up_rights(const struct pprof_call *call, struct arena *a)
+{
+	const struct pprof_command *c = call->command;
+	bool to_file = *call->config.v[PPROF_OUTPUT].s;
+	unsigned allow = SANDBOX_CODE; /* the C++ demangler */
+
+	if (!c || *call->http || (*c->viewers && !to_file))
+		return;
+	if (pprof_is_remote(&call->from, a))
+		allow |= SANDBOX_NET | SANDBOX_WRITE; /* what came is kept */
+	if (to_file || (*c->suffix && isatty(STDOUT_FILENO) == 1))
+		allow |= SANDBOX_WRITE;
+	if (*c->dot)
+		allow |= SANDBOX_RUN;
+	sandbox_command(allow, 0);
 }
 
 enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, struct str *messages)
@@ -31,6 +53,7 @@ enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, str
 		err_set(&err, ERR_USAGE, "no report is named; take one, as -top");
 	if (err.kind)
 		return failed(&err, messages);
+	give_up_rights(&call, &a);
 	if (!pprof_fetch(&call.from, &a, &p, &partly, messages, &err))
 		return failed(&err, messages);
 	if (!pprof_show(&p, &call.config, call.command, call.pattern, false, out, messages, &err))

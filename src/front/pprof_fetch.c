@@ -307,6 +307,24 @@ struct one {
 	bool ok;
 };
 
+/* NULL: no URL. *ret_seconds: how long it will record. */
+static const char *url_of(const char *word, int seconds, struct arena *a, int *ret_seconds)
+{
+	return is_file(word) ? NULL : http_url(word, seconds, a, ret_seconds);
+}
+
+bool pprof_is_remote(const struct pprof_sources *from, struct arena *a)
+{
+	bool remote = false;
+	int unused;
+
+	for (uint32_t i = 0; i < from->n_sources; i++)
+		remote |= url_of(from->sources[i], 0, a, &unused) != NULL;
+	for (uint32_t i = 0; i < from->n_bases; i++)
+		remote |= url_of(from->bases[i], 0, a, &unused) != NULL;
+	return remote;
+}
+
 static bool download(struct fetching *f, struct one *v, uint32_t n, struct err *err)
 {
 	struct http_call *calls = ARENA_ARRAY(f->a, struct http_call, n);
@@ -320,9 +338,7 @@ static bool download(struct fetching *f, struct one *v, uint32_t n, struct err *
 	for (uint32_t i = 0; i < n; i++) {
 		int seconds = 0, timeout;
 
-		if (is_file(v[i].word))
-			continue;
-		v[i].url = http_url(v[i].word, from->seconds, f->a, &seconds);
+		v[i].url = url_of(v[i].word, from->seconds, f->a, &seconds);
 		if (!v[i].url)
 			continue;
 		str_addf(f->messages, "Fetching profile over HTTP from %s\n", v[i].url);

@@ -15,6 +15,9 @@ struct pprof_origins {
 	VEC(struct pprof_origin) v;
 };
 
+/** Whether a source or base is a URL. */
+bool pprof_is_remote(const struct pprof_sources *from, struct arena *a);
+
 /**
  * Reads, merges, subtracts, symbolizes and prunes as google/pprof's fetchProfiles does. A source
  * that fails costs a line of `messages` and sets *ret_partly, unless it was the only one.

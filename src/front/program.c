@@ -17,6 +17,7 @@
 
 #include "base/unit.h"
 #include "front/gctrace.h"
+#include "front/sandbox.h"
 #include "front/watch.h"
 #include "series/recording.h"
 
@@ -277,6 +278,7 @@ int program_run(const struct request *q, const struct outlet *to, struct str *me
 		message_add(messages, &err);
 		return EXIT_FAILED;
 	}
+	sandbox_command(SANDBOX_CHILD | (option_set(o, OPT_OUTPUT) ? SANDBOX_WRITE : 0), p.pid);
 	if (!attach(&p, wo.hz, &why) && !p.ended)
 		str_addf(messages, "whyrss: it is not watched: %s\n", why.msg);
 	if (p.watching && option_set(o, OPT_OUTPUT) && !open_recording(&p, o, wo.hz, &err))

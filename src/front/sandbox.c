@@ -11,6 +11,7 @@
 #include "front/sandbox.h"
 
 #include <asm/unistd.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -30,7 +31,8 @@ enum test {
 	HAS,	 /* all of its bits are */
 	IS,
 	IS_NOT,
-	IS_SELF, /* the argument is this process */
+	IS_SELF,  /* the argument is this process */
+	IS_CHILD, /* or the child that was named */
 };
 
 /** A system call that passes when an argument (its low 32 bits) passes the test. */
@@ -45,6 +47,9 @@ struct pass {
 /* A call passes when one of its rows lets it. Frequent calls are first. */
 #define CHANGES (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
 
+/* flags of a fork, of one by posix_spawn, and the signal at its end */
+#define FORK (CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_VM | CLONE_VFORK | 0xff)
+
 static const struct pass PASSES[] = {
 	{__NR_pread64, 0, ANY, 0, 0},
 	{__NR_process_vm_readv, 0, ANY, 0, 0},
@@ -57,6 +62,7 @@ static const struct pass PASSES[] = {
 	{__NR_ioctl, 1, IS_NOT, TIOCSTI, 0},
 	{__NR_mmap, 2, ANY, 0, SANDBOX_NET},
 	{__NR_mmap, 2, NONE_OF, PROT_EXEC, 0},
+	{__NR_mmap, 3, NONE_OF, MAP_ANONYMOUS, SANDBOX_CODE | SANDBOX_RUN},
 	{__NR_mprotect, 2, ANY, 0, SANDBOX_NET},
 	{__NR_mprotect, 2, NONE_OF, PROT_EXEC, 0},
 	{__NR_munmap, 0, ANY, 0, 0},
@@ -122,6 +128,8 @@ static const struct pass PASSES[] = {
 	{__NR_sigaltstack, 0, ANY, 0, 0},
 	{__NR_restart_syscall, 0, ANY, 0, 0},
 	{__NR_tgkill, 0, IS_SELF, 0, 0},
+	{__NR_kill, 0, IS_SELF, 0, 0}, /* Ctrl-Z, in ncurses */
+	{__NR_kill, 0, IS_CHILD, 0, SANDBOX_CHILD},
 	{__NR_clock_gettime, 0, ANY, 0, 0},
 	{__NR_clock_getres, 0, ANY, 0, 0},
 	{__NR_clock_nanosleep, 0, ANY, 0, 0},
@@ -136,6 +144,7 @@ static const struct pass PASSES[] = {
 	{__NR_getrlimit, 0, ANY, 0, 0},
 	{__NR_getpid, 0, ANY, 0, 0},
 	{__NR_getppid, 0, ANY, 0, 0},
+	{__NR_getpgrp, 0, ANY, 0, 0},
 	{__NR_gettid, 0, ANY, 0, 0},
 	{__NR_getuid, 0, ANY, 0, 0},
 	{__NR_geteuid, 0, ANY, 0, 0},
@@ -145,7 +154,11 @@ static const struct pass PASSES[] = {
 	{__NR_exit_group, 0, ANY, 0, 0},
 
 	{__NR_ptrace, 0, ANY, 0, SANDBOX_STOP},
-	{__NR_wait4, 0, ANY, 0, SANDBOX_STOP},
+	{__NR_wait4, 0, ANY, 0, SANDBOX_STOP | SANDBOX_RUN | SANDBOX_CHILD},
+
+	{__NR_execve, 0, ANY, 0, SANDBOX_RUN},
+	{__NR_clone, 0, NONE_OF, ~(uint32_t)FORK, SANDBOX_RUN},
+	{__NR_vfork, 0, ANY, 0, SANDBOX_RUN},
 
 	{__NR_pwritev, 0, ANY, 0, SANDBOX_WRITE},
 	{__NR_fallocate, 0, ANY, 0, SANDBOX_WRITE},
@@ -196,9 +209,11 @@ static const struct pass PASSES[] = {
 #define ROW_MAX	   6U			  /* instructions of one row */
 
 /* Adds the instructions of a row; the number of the call is loaded before and after. */
-static struct sock_filter *add_row(struct sock_filter *f, const struct pass *p)
+static struct sock_filter *add_row(struct sock_filter *f, const struct pass *p, int child)
 {
-	uint32_t value = p->test == IS_SELF ? (uint32_t)getpid() : p->value;
+	uint32_t value = p->test == IS_SELF    ? (uint32_t)getpid()
+			 : p->test == IS_CHILD ? (uint32_t)child
+					       : p->value;
 	bool mask = p->test == HAS;
 
 	if (p->test == ANY) {
@@ -223,7 +238,7 @@ static struct sock_filter *add_row(struct sock_filter *f, const struct pass *p)
 	return f;
 }
 
-static bool filter_calls(unsigned allow)
+static bool filter_calls(unsigned allow, int child)
 {
 	struct sock_filter program[9 + ARRAY_LEN(PASSES) * ROW_MAX], *f = program;
 	struct sock_fprog all = {.filter = program};
@@ -236,7 +251,7 @@ static bool filter_calls(unsigned allow)
 	*f++ = (struct sock_filter)FAIL(ENOSYS);
 	for (size_t i = 0; i < ARRAY_LEN(PASSES); i++)
 		if (!PASSES[i].when || PASSES[i].when & allow)
-			f = add_row(f, &PASSES[i]);
+			f = add_row(f, &PASSES[i], child);
 	/* a call that is newer than the rest: glibc has another way */
 	*f++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NEW_CALLS, 0, 1);
 	*f++ = (struct sock_filter)FAIL(ENOSYS);
@@ -249,12 +264,16 @@ static bool filter_calls(unsigned allow)
 
 /* Keeps what the kernel asks for where a process of another user is read: its memory and mappings,
  * its folder in /proc, and the files behind its mappings. */
-static bool drop_capabilities(void)
+static bool drop_capabilities(unsigned allow)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {{0}, {0}};
-	static const unsigned kept[] = {CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
-					CAP_CHECKPOINT_RESTORE};
+	static const struct {
+		unsigned cap, when;
+	} kept[] = {{CAP_SYS_PTRACE, 0},
+		    {CAP_DAC_READ_SEARCH, 0},
+		    {CAP_CHECKPOINT_RESTORE, 0},
+		    {CAP_KILL, SANDBOX_CHILD}}; /* it may have become another user */
 	uint32_t had[2];
 
 	if (syscall(SYS_capget, &head, data) != 0)
@@ -263,20 +282,24 @@ static bool drop_capabilities(void)
 	had[1] = data[1].permitted;
 	data[0] = data[1] = (struct __user_cap_data_struct){0};
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
-		uint32_t bit = 1U << kept[i] % 32, word = kept[i] / 32;
+		uint32_t bit = 1U << kept[i].cap % 32, word = kept[i].cap / 32;
+
+		if (kept[i].when && !(kept[i].when & allow))
+			continue;
 		data[word].permitted |= bit & had[word];
 		data[word].effective |= bit & had[word];
 	}
 	return syscall(SYS_capset, &head, data) == 0;
 }
 
-struct sandbox sandbox_enter(unsigned allow)
+struct sandbox sandbox_enter(unsigned allow, int child)
 {
 	struct sandbox s = {0};
 
+	assert(!(allow & SANDBOX_CHILD) == !child && child >= 0);
 	s.no_new_privs = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 	/* Writing files is what root's other rights are for. */
-	s.capabilities = allow & (SANDBOX_WRITE | SANDBOX_NET) || drop_capabilities();
-	s.filter = s.no_new_privs && filter_calls(allow);
+	s.capabilities = allow & (SANDBOX_WRITE | SANDBOX_NET) || drop_capabilities(allow);
+	s.filter = s.no_new_privs && filter_calls(allow, child);
 	return s;
 }

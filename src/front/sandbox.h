@@ -7,8 +7,11 @@
 /** What a command may do beyond reading files and processes and writing to what is open. */
 enum sandbox_flag {
 	SANDBOX_WRITE = 1, /* make, change, rename and remove files */
-	SANDBOX_NET = 2,   /* sockets; and code loaded later, as libcurl's */
+	SANDBOX_NET = 2,   /* sockets; and code of any kind, as what libcurl loads */
 	SANDBOX_STOP = 4,  /* ptrace, for --freeze */
+	SANDBOX_CODE = 8,  /* libraries that are loaded later, as the C++ demangler */
+	SANDBOX_RUN = 16,  /* start programs, which get no more rights than these */
+	SANDBOX_CHILD = 32 /* wait for `child`, and signal it */
 };
 
 /** Which parts hold; the kernel or a container can lack each. */
@@ -20,7 +23,20 @@ struct sandbox {
  * For the whole process and for ever: no new privileges, no capability but those that reading other
  * users' processes takes, and a seccomp filter that lets pass what `allow` (enum sandbox_flag)
  * says: other system calls fail with EPERM or ENOSYS. Start threads after it, or not at all.
+ * child: of SANDBOX_CHILD, a process that was started before; else 0.
  */
-struct sandbox sandbox_enter(unsigned allow);
+struct sandbox sandbox_enter(unsigned allow, int child);
+
+/** The same for a command, but not under AddressSanitizer, whose search for leaks at the end stops
+ * this process with ptrace. */
+static inline void sandbox_command(unsigned allow, int child)
+{
+#ifndef __SANITIZE_ADDRESS__
+	sandbox_enter(allow, child);
+#else
+	(void)allow;
+	(void)child;
+#endif
+}
 
 #endif

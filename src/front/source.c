@@ -55,9 +55,16 @@ static enum source_kind file_kind(const char *path)
 	return SOURCE_FILE;
 }
 
-bool source_is_recording(const char *word)
+static bool is_url(const char *word)
 {
-	return file_kind(word) == SOURCE_RECORDING;
+	return str_starts(word, "http://") || str_starts(word, "https://");
+}
+
+enum source_kind source_look(const char *word)
+{
+	enum source_kind kind = is_url(word) ? SOURCE_URL : file_kind(word);
+
+	return kind == SOURCE_KINDS ? SOURCE_PROCESS : kind;
 }
 
 bool source_refuse(const struct source_word *w, struct err *err)
@@ -106,7 +113,7 @@ bool source_find(const char *word, struct arena *a, struct source_word *ret, str
 		*ret = (struct source_word){.kind = SOURCE_PROCESS, .pid = (int)pid};
 		return true;
 	}
-	if (str_starts(word, "http://") || str_starts(word, "https://")) {
+	if (is_url(word)) {
 		w.kind = SOURCE_URL;
 		*ret = w;
 		return true;

@@ -36,8 +36,9 @@ struct source_word {
  * such file).
  */
 bool source_find(const char *word, struct arena *a, struct source_word *ret, struct err *err);
-/** Whether it is a SQLite file. */
-bool source_is_recording(const char *word);
+/** By the word and the first bytes of the file that it may name alone: SOURCE_URL, a kind of file,
+ * or SOURCE_PROCESS. */
+enum source_kind source_look(const char *word);
 /** Sets *err (ERR_FORMAT) to why a word of this kind is no target here; returns false. */
 bool source_refuse(const struct source_word *w, struct err *err);
 

@@ -36,7 +36,7 @@ enum view_flag {
 	VIEW_HIDDEN = 2, /* not in the help */
 	VIEW_TWO = 64,	 /* asks about two targets */
 	VIEW_WATCH = 4,	 /* over time: front/ runs it, looks at its words, prints as it goes */
-	/* what front/sandbox.h leaves it: none of these takes nothing away */
+	/* what front/sandbox.h leaves it; with none of these it gives up rights by itself */
 	VIEW_READS = 8,	  /* reads and prints */
 	VIEW_WRITES = 16, /* and writes files */
 	VIEW_NET = 32,	  /* and opens sockets, loads code */

@@ -122,6 +122,10 @@ static bool signal_process(void)
 {
 	return kill(victim, SIGCONT) == 0;
 }
+static bool signal_all(void)
+{
+	return kill(0, 0) == 0;
+}
 static bool signal_thread(void)
 {
 	return syscall(SYS_tgkill, victim, victim, SIGCONT) == 0;
@@ -154,6 +158,12 @@ static bool run_data(void)
 	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
 	       MAP_FAILED;
 }
+static bool run_file(void)
+{
+	CLEANUP(cleanup_fd) int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) != MAP_FAILED;
+}
 static bool make_runnable(void)
 {
 	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -180,9 +190,9 @@ static const struct {
 	unsigned allowed_by; /* it works again with this flag */
 	bool maybe;	     /* this kernel or container may refuse it anyway */
 } FORBIDDEN[] = {
-	{"exec", run_program, 0, false},
-	{"fork", fork_child, 0, false},
-	{"fork by clone", fork_raw, 0, false},
+	{"exec", run_program, SANDBOX_RUN, false},
+	{"fork", fork_child, SANDBOX_RUN, false},
+	{"fork by clone", fork_raw, SANDBOX_RUN, false},
 	{"socket", open_socket, SANDBOX_NET, false},
 	{"unix socket", open_unix_socket, SANDBOX_NET, false},
 	{"open for writing", open_writing, SANDBOX_WRITE, false},
@@ -195,13 +205,15 @@ static const struct {
 	{"unlink", take_name, SANDBOX_WRITE, false},
 	{"rename", change_name, SANDBOX_WRITE, false},
 	{"chmod", change_mode, 0, false},
-	{"kill", signal_process, 0, false},
+	{"kill", signal_process, SANDBOX_CHILD, false},
+	{"kill all", signal_all, 0, false},
 	{"tgkill", signal_thread, 0, false},
 	{"ptrace", trace_process, SANDBOX_STOP, true},
 	{"process_vm_writev", write_process, 0, true},
 	{"write /proc/PID/mem", write_process_file, SANDBOX_WRITE, true},
 	{"prlimit", limit_process, 0, false},
 	{"map code", run_data, SANDBOX_NET, false},
+	{"map a file's code", run_file, SANDBOX_NET | SANDBOX_CODE | SANDBOX_RUN, false},
 	{"make code", make_runnable, SANDBOX_NET, false},
 	{"unshare", name_space, 0, false},
 	{"prctl", change_process, 0, false},
@@ -247,7 +259,7 @@ static int in_child(bool (*can)(void), bool inside, unsigned allow)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		if (inside && !sandbox_enter(allow).filter)
+		if (inside && !sandbox_enter(allow, allow & SANDBOX_CHILD ? victim : 0).filter)
 			_exit(3);
 		_exit(!can());
 	}
@@ -304,7 +316,7 @@ static void the_filter_holds(void **state)
 		after = in_child(FORBIDDEN[i].can, true, 0);
 		if (after != 1)
 			fail_msg("%s: with the filter: %d", FORBIDDEN[i].name, after);
-		for (unsigned flag = 1; flag <= SANDBOX_STOP; flag *= 2) {
+		for (unsigned flag = 1; flag <= SANDBOX_CHILD; flag *= 2) {
 			put_files();
 			after = in_child(FORBIDDEN[i].can, true, flag);
 			if (after != !(FORBIDDEN[i].allowed_by & flag) && before == 0)
@@ -317,7 +329,7 @@ static void what_is_needed_works(void **state)
 {
 	(void)state;
 	put_files();
-	for (unsigned allow = 0; allow < 8; allow++)
+	for (unsigned allow = 0; allow < 2 * SANDBOX_CHILD; allow++)
 		assert_int_equal(in_child(works, true, allow), 0);
 }
 
@@ -334,7 +346,7 @@ static void rights_are_dropped(void **state)
 	assert_int_equal(pipe(ready), 0);
 	pid = fork();
 	if (pid == 0) {
-		struct sandbox s = sandbox_enter(0);
+		struct sandbox s = sandbox_enter(0, 0);
 		close(ready[0]);
 		write(ready[1], s.filter && s.no_new_privs && s.capabilities ? "y" : "n", 1);
 		for (;;)
