@@ -1,6 +1,7 @@
 """`whyrss top`: one table when piped, and its screens driven through tmux."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -54,12 +55,13 @@ class Tmux:
 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux")
 def test_screens(tmp_path):
-    with Demo(build("churn"), ["-max-seconds", "90"]) as d, Tmux(tmp_path) as t:
-        t.start(WHYRSS, "top")
+    # of two, since on a busy machine the whole list moves while it is looked at
+    with Demo(build("churn"), ["-max-seconds", "90"]) as d, Demo(build("nothing")) as other, Tmux(tmp_path) as t:
+        t.start(WHYRSS, "top", str(d.pid), str(other.pid))
         t.wait(str(d.pid))
         for _ in range(40):      # down to it, wherever it is in the list
             line = next((x for x in t("capture-pane", "-e", "-p").splitlines() if str(d.pid) in x), "")
-            if "\x1b[" in line:
+            if re.search(r"\x1b\[[0-9;]*[17]m", line):  # bold or reverse; the end of the line above is neither
                 break
             t("send-keys", "Down")
             time.sleep(0.2)
