@@ -37,7 +37,8 @@ enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, str
 	struct pprof_call call;
 	struct pprof p;
 	struct err err = {0};
-	bool partly = false;
+	struct pprof_shown shown = {.mem = &a};
+	bool partly = false, ok;
 
 	arena_init(&a, 0);
 	if (!pprof_parse_flags(argc, argv, &a, &call, messages, &err)) {
@@ -49,15 +50,22 @@ enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, str
 	if (*call.http)
 		err_set(&err, ERR_USAGE,
 			"-http: this version has no page for profiles yet; take a report, as -top");
-	else if (!call.command)
-		err_set(&err, ERR_USAGE, "no report is named; take one, as -top");
 	if (err.kind)
 		return failed(&err, messages);
 	give_up_rights(&call, &a);
 	if (!pprof_fetch(&call.from, &a, &p, &partly, messages, &err))
 		return failed(&err, messages);
-	if (!pprof_show(&p, &call.config, call.command, call.pattern, false, out, messages, &err))
-		return failed(&err, messages);
+	if (call.command) {
+		ok = pprof_show(&p, &call.config, call.command, call.pattern, &shown, out, messages,
+				&err);
+		pprof_shown_end(&shown);
+		if (!ok)
+			return failed(&err, messages);
+	} else {
+		(void)!write(STDERR_FILENO, messages->s, messages->n);
+		messages->n = 0;
+		pprof_shell(&p, &call.config, &a);
+	}
 	return partly ? EXIT_PARTIAL : EXIT_ANSWERED;
 }
 

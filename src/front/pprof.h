@@ -37,13 +37,26 @@ bool pprof_parse_flags(int argc, const char *const *argv, struct arena *a, struc
 /** All reports, options and flags. */
 void pprof_flags_help(struct str *to);
 
+/** Files that viewers were given; they are removed when the program ends. */
+struct pprof_shown {
+	struct arena *mem;
+	VEC(char *) files;
+	int64_t last_ms; /* of CLOCK_MONOTONIC, when one was started */
+	bool shell; /* viewers go on beside it, and a picture goes to a file, not to the terminal */
+};
+
 /**
  * Makes a report and puts it where the options say: a file, a program that draws or shows it, else
- * `out`. shell: a picture goes to a file of its own rather than to the terminal.
+ * `out`.
  */
 bool pprof_show(const struct pprof *p, const struct pprof_config *c,
-		const struct pprof_command *cmd, const char *pattern, bool shell, struct str *out,
-		struct str *messages, struct err *err);
+		const struct pprof_command *cmd, const char *pattern, struct pprof_shown *shown,
+		struct str *out, struct str *messages, struct err *err);
+/** Removes those files, a second after the last viewer was started: it may still be opening. */
+void pprof_shown_end(struct pprof_shown *shown);
+
+/** Reads lines from standard input and does them; with a terminal, it can be edited. */
+void pprof_shell(const struct pprof *p, const struct pprof_config *c, struct arena *mem);
 
 /** `whyrss pprof …`: argv[0] is "pprof". */
 enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, struct str *messages);

@@ -4,12 +4,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -46,8 +48,10 @@ static bool write_all(int fd, const char *s, size_t n)
 
 /* Where a report goes while it is still being made. */
 struct drain {
-	int fd;
+	int fd;	    /* -1: of a file that is not open yet */
 	int failed; /* errno; 0: nothing did */
+	const char *path;
+	struct str *messages;
 };
 
 static bool drain_flush(void *ctx, struct str *out)
@@ -149,12 +153,12 @@ static bool draw(const char *format, struct str *report, struct err *err)
 
 /* "profile001.svg" in this folder: the first that is free. */
 static bool save_new(const char *dir, const char *prefix, const char *suffix,
-		     const struct str *report, char path[static 256], struct err *err)
+		     const struct str *report, char path[static PATH_MAX], struct err *err)
 {
 	for (int i = 1; i < 10000; i++) {
 		CLEANUP(cleanup_fd) int fd = -1;
 
-		snprintf(path, 256, "%s%s%03d.%s", dir, prefix, i, suffix);
+		snprintf(path, PATH_MAX, "%s%s%03d.%s", dir, prefix, i, suffix);
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 		if (fd < 0 && errno == EEXIST)
 			continue;
@@ -165,105 +169,149 @@ static bool save_new(const char *dir, const char *prefix, const char *suffix,
 	return err_os(err, ERR_OS, "%s", path);
 }
 
-/* The first viewer that is there, with the file; BROWSER first where a browser is wanted. */
-static bool view(const struct pprof_command *cmd, const struct str *report, struct err *err)
+static int64_t clock_ms(void)
 {
-	static const char browsers[] =
-		"chrome|google-chrome|chromium|firefox|sensible-browser|xdg-open";
-	const char *names[2] = {NULL, cmd->viewers};
-	const char *tmp = getenv("TMPDIR");
-	char dir[128], path[256];
+	struct timespec t;
 
-	if (!strcmp(cmd->viewers, "@")) {
-		names[0] = getenv("BROWSER");
-		names[1] = browsers;
-	}
-	snprintf(dir, sizeof(dir), "%s/", tmp ? tmp : "/tmp");
-	if (!save_new(dir, "pprof", *cmd->suffix ? cmd->suffix : cmd->dot, report, path, err))
-		return false;
-	for (unsigned i = 0; i < 2; i++)
-		for (const char *p = names[i] ? names[i] : ""; *p; p += *p == '|') {
-			size_t n = strcspn(p, "|");
-			char name[128], *argv[4], *save_ptr;
-			int status, argc = 0;
-			pid_t pid;
-
-			snprintf(name, sizeof(name), "%.*s", (int)n, p);
-			p += n;
-			for (char *w = strtok_r(name, " ", &save_ptr); w && argc < 2;
-			     w = strtok_r(NULL, " ", &save_ptr))
-				argv[argc++] = w;
-			argv[argc++] = path;
-			argv[argc] = NULL;
-			pid = fork();
-			if (!pid) {
-				execvp(argv[0], argv);
-				_exit(127);
-			}
-			if (pid < 0 || waitpid(pid, &status, 0) < 0)
-				return err_os(err, ERR_OS, "%s", argv[0]);
-			if (!WIFEXITED(status) || WEXITSTATUS(status) != 127)
-				return true;
-		}
-	return err_set(err, ERR_OS, "%s: no program to show it; the report is in %s", cmd->name,
-		       path);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Straight to a file or standard output, in pieces. */
+void pprof_shown_end(struct pprof_shown *shown)
+{
+	int64_t rest = shown->last_ms + 1000 - clock_ms();
+
+	if (shown->files.n && rest > 0)
+		poll(NULL, 0, (int)MIN(rest, 1000));
+	for (uint32_t i = 0; i < shown->files.n; i++)
+		unlink(shown->files.v[i]);
+	shown->files.n = 0;
+}
+
+/* Starts argv; false: there is no such program. background: it goes on when this returns. */
+static bool start(char *const *argv, bool background, int *ret_status)
+{
+	int failed[2], why = 0;
+	pid_t pid;
+
+	*ret_status = 0;
+	if (pipe2(failed, O_CLOEXEC) != 0)
+		return false;
+	pid = fork();
+	if (!pid) {
+		/* a grandchild in the background is nobody's to wait for */
+		if (background && fork())
+			_exit(0);
+		execvp(argv[0], argv);
+		why = errno;
+		(void)!write(failed[1], &why, sizeof(why));
+		_exit(127);
+	}
+	close(failed[1]);
+	if (read(failed[0], &why, sizeof(why)) <= 0)
+		why = 0;
+	close(failed[0]);
+	if (pid > 0)
+		waitpid(pid, ret_status, 0);
+	return pid > 0 && !why;
+}
+
+/* The first viewer that is there, with the file; BROWSER first where a browser is wanted. */
+static bool view(const struct pprof_command *cmd, const struct str *report,
+		 struct pprof_shown *shown, struct err *err)
+{
+	static const char browsers[] = "chrome|google-chrome|chromium|firefox|sensible-browser";
+	const char *tmp = getenv("TMPDIR"), *own = getenv("BROWSER"), *desk = getenv("DISPLAY");
+	char dir[PATH_MAX - 32], path[PATH_MAX];
+	struct str names = {0};
+	bool found = false;
+	int status = 0;
+
+	snprintf(dir, sizeof(dir), "%s/", tmp && *tmp ? tmp : "/tmp");
+	if (!save_new(dir, "pprof", cmd->suffix, report, path, err))
+		return false;
+	*VEC_PUSH(shown->mem, &shown->files) = arena_strdup(shown->mem, path);
+	if (!strcmp(cmd->viewers, "@"))
+		str_addf(&names, "%s%s%s%s", own && *own ? own : "", own && *own ? "|" : "",
+			 browsers, desk && *desk ? "|xdg-open" : "");
+	else
+		str_add(&names, cmd->viewers);
+	for (char *p = names.s; *p && !found;) {
+		size_t n = strcspn(p, "|");
+		char *name = arena_strndup(shown->mem, p, n), *argv[16], *save_ptr;
+		int argc = 0;
+
+		p += n + (p[n] == '|');
+		for (char *w = strtok_r(name, " ", &save_ptr); w && argc < 14;
+		     w = strtok_r(NULL, " ", &save_ptr))
+			argv[argc++] = w;
+		argv[argc] = path;
+		argv[argc + 1] = NULL;
+		found = argc && start(argv, shown->shell, &status);
+	}
+	str_free(&names);
+	shown->last_ms = clock_ms();
+	if (!found)
+		return err_set(err, ERR_OS, "%s: none of the programs that show it is there: %s",
+			       cmd->name, strcmp(cmd->viewers, "@") ? cmd->viewers : browsers);
+	if (WIFEXITED(status) && WEXITSTATUS(status))
+		return err_set(err, ERR_OS, "%s: the viewer ended with exit code %d", cmd->name,
+			       WEXITSTATUS(status));
+	return true;
+}
+
+/* Writes what there is to the file of option `output`, which is made at the first call. */
+static bool file_flush(void *ctx, struct str *out)
+{
+	struct drain *d = ctx;
+
+	if (d->fd < 0 && !d->failed) {
+		str_addf(d->messages, "Generating report in %s\n", d->path);
+		d->fd = open(d->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		d->failed = d->fd < 0 ? errno : 0;
+	}
+	return drain_flush(d, out);
+}
+
+/* Straight to a file or standard output, in pieces. A file is not touched before there is
+ * something to write: a report that can't be made leaves an old one as it is. */
 static bool show_plain(const struct pprof *p, const struct pprof_config *c,
 		       const struct pprof_command *cmd, const char *pattern, struct pprof_env *env,
 		       struct str *out, struct str *messages, struct err *err)
 {
 	const char *path = c->v[PPROF_OUTPUT].s;
-	CLEANUP(cleanup_fd) int fd = -1;
-	struct drain d = {.fd = STDOUT_FILENO};
+	struct drain d = {.fd = *path ? -1 : STDOUT_FILENO, .path = path, .messages = messages};
 	struct str text = {0};
+	size_t had = out->n;
 	bool ok;
 
 	env->ctx = &d;
-	env->flush = drain_flush;
-	if (!*path) {
-		ok = pprof_report(p, c, cmd, pattern, env, out, messages, err);
-		env->ctx = NULL;
-		return ok;
-	}
-	/* A file is not touched before the report has something to say. */
-	env->flush = NULL;
-	if (cmd->format == PPROF_RAW || cmd->format == PPROF_TRACES) {
-		str_addf(messages, "Generating report in %s\n", path);
-		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-		if (fd < 0) {
-			env->ctx = NULL;
-			return err_os(err, ERR_OS, "%s", path);
-		}
-		d.fd = fd;
-		env->flush = drain_flush;
-	}
-	ok = pprof_report(p, c, cmd, pattern, env, &text, messages, err);
+	env->flush = *path ? file_flush : drain_flush;
+	ok = pprof_report(p, c, cmd, pattern, env, *path ? &text : out, messages, err);
 	env->ctx = NULL;
-	if (ok && fd < 0) {
-		str_addf(messages, "Generating report in %s\n", path);
-		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-		d.fd = fd;
-	}
-	if (ok && (fd < 0 || !drain_flush(&d, &text))) {
-		errno = d.failed ? d.failed : errno;
+	if (!ok) /* half a report is none */
+		out->n = MIN(out->n, had);
+	if (ok && *path && !file_flush(&d, &text)) {
+		errno = d.failed;
 		ok = err_os(err, ERR_OS, "%s", path);
 	}
+	if (*path && d.fd >= 0)
+		close(d.fd);
 	str_free(&text);
 	return ok;
 }
 
 bool pprof_show(const struct pprof *p, const struct pprof_config *c,
-		const struct pprof_command *cmd, const char *pattern, bool shell, struct str *out,
-		struct str *messages, struct err *err)
+		const struct pprof_command *cmd, const char *pattern, struct pprof_shown *shown,
+		struct str *out, struct str *messages, struct err *err)
 {
 	const char *output = c->v[PPROF_OUTPUT].s;
-	bool to_new = *cmd->suffix && !*output && (shell || isatty(STDOUT_FILENO) == 1);
+	bool to_new = *cmd->suffix && !*output && !*cmd->viewers &&
+		      (shown->shell || isatty(STDOUT_FILENO) == 1);
 	CLEANUP(cleanup_free) char *cwd = getcwd(NULL, 0);
 	struct pprof_env env = {.read_file = read_source, .cwd = cwd};
 	struct str report = {0};
-	char path[256];
+	char path[PATH_MAX];
 	bool ok;
 
 	if (!*cmd->dot && !to_new && (!*cmd->viewers || *output))
@@ -279,7 +327,7 @@ bool pprof_show(const struct pprof *p, const struct pprof_config *c,
 		if (fd < 0 || !write_all(fd, report.s, report.n))
 			ok = err_os(err, ERR_OS, "%s", output);
 	} else if (ok && *cmd->viewers) {
-		ok = view(cmd, &report, err);
+		ok = view(cmd, &report, shown, err);
 	} else if (ok && to_new) {
 		ok = save_new("", "profile", cmd->suffix, &report, path, err);
 		if (ok)

@@ -5,15 +5,16 @@
  */
 #include "front/pprof_words.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pprof/gotext.h"
 
-#define WORDS_MAX 64U
+#define WORDS_MAX 64U /* and room for one more */
 
 struct words {
-	char *v[WORDS_MAX];
+	char *v[WORDS_MAX + 1];
 	uint32_t n;
 };
 
@@ -139,7 +140,7 @@ static int compare_texts(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void list_options(const struct pprof_session *s, struct str *out)
+static void list_options(const struct pprof_session *s, struct str *messages)
 {
 	char *rows[N_PPROF_OPTIONS];
 	uint32_t n = 0;
@@ -180,7 +181,7 @@ static void list_options(const struct pprof_session *s, struct str *out)
 	}
 	qsort(rows, n, sizeof(*rows), compare_texts);
 	for (uint32_t i = 0; i < n; i++)
-		str_add(out, rows[i]);
+		str_add(messages, rows[i]);
 }
 
 /* --- help --- */
@@ -215,7 +216,7 @@ static bool help(const char *name, struct str *out, struct err *err)
 		str_addf(out, "%s%s%s\n%s%s", o->help, choice ? ": " : "", choice ? choice : "",
 			 o->more, *o->more ? "\n" : "");
 	else
-		return err_set(err, ERR_USAGE, "unknown command: %.60s", name);
+		return err_set(err, ERR_USAGE, "Unknown command: %.60s", name);
 	return true;
 }
 
@@ -253,9 +254,15 @@ static bool run_report(struct pprof_session *s, struct words *w, struct arena *a
 	uint32_t at = 1;
 	int64_t n;
 
-	if (!cmd)
-		return err_set(err, ERR_USAGE, "unrecognized command: \"%.60s\"; help lists them",
-			       w->v[0]);
+	if (!cmd) {
+		const char *choice;
+		const struct pprof_option *o = pprof_option_find(w->v[0], &choice);
+
+		if (o && (choice || !*o->choices))
+			return err_set(err, ERR_USAGE, "did you mean: %s=%.60s", w->v[0],
+				       w->n > 1 ? w->v[1] : "<val>");
+		return err_set(err, ERR_USAGE, "unrecognized command: \"%.60s\"", w->v[0]);
+	}
 	if (cmd->pattern) {
 		if (w->n < 2)
 			return err_set(err, ERR_USAGE, "command %s requires an argument",
@@ -287,25 +294,162 @@ static bool run_report(struct pprof_session *s, struct words *w, struct arena *a
 	by_count = cmd->format == PPROF_TEXT_TOP;
 	if (c.v[PPROF_NODECOUNT].i == -1 && by_count)
 		c.v[PPROF_NODECOUNT].i = 10;
-	return pprof_show(s->p, &c, cmd, pattern, true, out, messages, err);
+	return pprof_show(s->p, &c, cmd, pattern, &s->shown, out, messages, err);
+}
+
+/* --- completion --- */
+
+#define CHOICES_SHOWN 40U
+
+struct completion {
+	const char *word;  /* that is to be completed */
+	struct str common; /* what all candidates begin with */
+	struct str *choices;
+	uint32_t n;
+};
+
+static void candidate(struct completion *c, const char *s)
+{
+	size_t same = 0;
+
+	if (!c->n++)
+		str_add(&c->common, s);
+	while (same < c->common.n && c->common.s[same] == s[same])
+		same++;
+	c->common.n = same;
+	if (c->n <= CHOICES_SHOWN) {
+		str_add_plain(c->choices, s);
+		str_add(c->choices, "\n");
+	}
+}
+
+static void candidate_choice(void *ctx, const char *word, size_t n)
+{
+	struct completion *c = ctx;
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.*s", (int)n, word);
+	if (str_starts(text, c->word))
+		candidate(c, text);
+}
+
+static void complete_name(struct completion *c)
+{
+	for (unsigned i = 0; i < N_PPROF_COMMANDS; i++)
+		if (str_starts(PPROF_COMMANDS[i].name, c->word))
+			candidate(c, PPROF_COMMANDS[i].name);
+	for (unsigned i = 0; i < N_PPROF_OPTIONS; i++) {
+		if (str_starts(PPROF_OPTIONS[i].name, c->word))
+			candidate(c, PPROF_OPTIONS[i].name);
+		pprof_option_choices(&PPROF_OPTIONS[i], candidate_choice, c);
+	}
+}
+
+/* A name as a pattern that is one word and matches it. */
+static void add_quoted(struct str *to, const char *name)
+{
+	if (!strpbrk(name, "\\*+?()[]{}|^$ ")) {
+		str_add_plain(to, name);
+		return;
+	}
+	for (; *name; name++) {
+		if (strchr("\\*+?()[]{}|^$.", *name))
+			str_addf(to, "\\%c", *name);
+		else /* words end at a space */
+			str_addn(to, (unsigned char)*name <= ' ' ? "." : name, 1);
+	}
+}
+
+/* The only function with this in its name, or those that there are. */
+static void complete_function(const struct pprof *p, struct completion *c)
+{
+	struct str plain = {0};
+	pstr seen = 0;
+
+	for (const char *s = c->word; *s; s++)
+		if (*s != '\\')
+			str_addn(&plain, s, 1);
+	for (uint32_t i = 0; i < p->n_functions; i++) {
+		pstr name = p->functions[i].name;
+
+		if (name == seen || !strstr(pprof_text(p, name), plain.n ? plain.s : ""))
+			continue;
+		seen = name;
+		if (!c->n++)
+			add_quoted(&c->common, pprof_text(p, name));
+		if (c->n > CHOICES_SHOWN)
+			break;
+		str_add_plain(c->choices, pprof_text(p, name));
+		str_add(c->choices, "\n");
+	}
+	if (c->n > 1) { /* they have the word in common somewhere, not what they begin with */
+		c->common.n = 0;
+		str_add(&c->common, c->word);
+	}
+	str_free(&plain);
+}
+
+bool pprof_session_complete(const struct pprof_session *s, const char *line, struct str *to,
+			    struct str *choices)
+{
+	CLEANUP(arena_free) struct arena a = {0};
+	struct completion c = {.choices = choices};
+	struct words w = {0};
+	struct err err;
+	const char *last = line + strlen(line);
+	bool of_help;
+
+	arena_init(&a, 0);
+	while (last > line && !strchr(" \t", last[-1]))
+		last--;
+	c.word = last;
+	if (!split(line, &a, &w, &err) || w.n + (*last == '\0') == 0)
+		return false;
+	if (!*last) /* a word that has not begun */
+		w.v[w.n++] = arena_strdup(&a, "");
+	of_help = w.n == 2 && !strcmp(w.v[0], "help");
+	if (w.n == 1 || of_help) {
+		complete_name(&c);
+	} else if (strcmp(w.v[0], "tags") != 0 && find_command(&w, &a)) {
+		if (*c.word == '-') {
+			c.word++;
+			last++;
+		}
+		complete_function(s->p, &c);
+	}
+	if (c.n) {
+		str_addn(to, line, (size_t)(last - line));
+		str_addn(to, c.common.s, c.common.n);
+	}
+	str_free(&c.common);
+	return c.n > 0;
 }
 
 void pprof_session_open(struct pprof_session *s, const struct pprof *p,
 			const struct pprof_config *c, struct arena *mem)
 {
-	*s = (struct pprof_session){.p = p, .config = *c, .mem = mem};
+	*s = (struct pprof_session){
+		.p = p, .config = *c, .mem = mem, .shown = {.mem = mem, .shell = true}};
 	s->config.v[PPROF_COMPACT_LABELS].b = true;
 }
 
-void pprof_session_greet(const struct pprof_session *s, struct str *out)
+void pprof_session_greet(const struct pprof_session *s, struct str *messages)
 {
 	struct err err = {0};
+	struct str labels = {0};
 	int64_t total;
 
-	if (pprof_summary(s->p, &s->config, out, &total, &err) && !total && s->p->n_types > 1)
-		str_add(out, "No samples were found with the default sample value type.\n"
-			     "Try \"sample_index\" command to analyze different sample values.\n");
-	str_add(out, "Entering interactive mode (type \"help\" for commands, \"o\" for options)\n");
+	if (pprof_summary(s->p, &s->config, &labels, messages, &total, &err)) {
+		str_addn(messages, labels.n ? labels.s : "\n", MAX(labels.n, 1));
+		if (!total && s->p->n_types > 1)
+			str_add(messages,
+				"No samples were found with the default sample value type.\n"
+				"Try \"sample_index\" command to analyze different sample "
+				"values.\n");
+	}
+	str_free(&labels);
+	str_add(messages,
+		"Entering interactive mode (type \"help\" for commands, \"o\" for options)\n");
 }
 
 bool pprof_session_line(struct pprof_session *s, const char *line, struct str *out,
@@ -335,12 +479,12 @@ bool pprof_session_line(struct pprof_session *s, const char *line, struct str *o
 	if (!strcmp(w.v[0], "exit") || !strcmp(w.v[0], "quit") || !strcmp(w.v[0], "q"))
 		return false;
 	if (!strcmp(w.v[0], "o") || !strcmp(w.v[0], "options")) {
-		list_options(s, out);
+		list_options(s, messages);
 		return true;
 	}
 	if (!strcmp(w.v[0], "help")) {
 		rest = trimmed(&a, text + 4, strlen(text + 4));
-		done = help(rest, out, &err);
+		done = help(rest, messages, &err);
 	} else {
 		done = run_report(s, &w, &a, out, messages, &err);
 	}

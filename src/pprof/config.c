@@ -99,7 +99,7 @@ bool pprof_config_set(struct pprof_config *c, const struct pprof_option *o, cons
 	union pprof_value v;
 
 	if (!read_value(&v, o, text))
-		return err_set(err, ERR_USAGE, "%s: %.60s is not %s", o->name, text,
+		return err_set(err, ERR_USAGE, "%s: \"%.60s\" is not %s", o->name, text,
 			       kinds[o->kind]);
 	if (o->kind == PPROF_TEXT)
 		v.s = arena_strdup(a, text);

@@ -414,15 +414,13 @@ bool pprof_report(const struct pprof *p, const struct pprof_config *c,
 }
 
 bool pprof_summary(const struct pprof *p, const struct pprof_config *c, struct str *out,
-		   int64_t *ret_total, struct err *err)
+		   struct str *messages, int64_t *ret_total, struct err *err)
 {
 	CLEANUP(arena_free) struct arena mem = {0};
 	struct report r = {.p = p, .mem = &mem, .c = *c};
-	struct str messages = {0};
 
 	arena_init(&mem, 0);
-	lens_open(&r.l, p, &mem, &messages);
-	str_free(&messages);
+	lens_open(&r.l, p, &mem, messages);
 	if (!report_open(&r, err))
 		return false;
 	*ret_total = r.total = sum_samples(&r);

@@ -58,10 +58,9 @@ bool pprof_report(const struct pprof *p, const struct pprof_config *c,
 		  const struct pprof_command *cmd, const char *pattern, const struct pprof_env *env,
 		  struct str *out, struct str *messages, struct err *err);
 
-/** The header lines of a profile for a greeting, "Type: …", joined by newlines; *ret_total the sum.
- */
+/** The header lines of a profile for a greeting, "Type: …"; *ret_total the sum. */
 bool pprof_summary(const struct pprof *p, const struct pprof_config *c, struct str *out,
-		   int64_t *ret_total, struct err *err);
+		   struct str *messages, int64_t *ret_total, struct err *err);
 /** Which of the profile's values `name` means ("" the default one). Errors: ERR_USAGE. */
 bool pprof_sample_index(const struct pprof *p, const char *name, uint32_t *ret, struct err *err);
 
