@@ -14,14 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/file.h"
 #include "base/str.h"
+#include "target/procfs.h"
 
 #define PATIENCE_NS 5000000000 /* for a thread that sits in an uninterruptible system call */
+#define VFORK_NS    250000000  /* for one that waits until its child runs another program */
 #define TID_MAX	    (1U << 22) /* the kernel's largest pid_max */
 
 struct tracee {
@@ -51,17 +55,54 @@ static int64_t now(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* What a file of a thread says; "" when it cannot be had. */
+static const char *thread_text(struct freeze *f, int tid, const char *file, struct arena *scratch)
+{
+	char *text;
+
+	return file_read(f->task, arena_printf(scratch, "%d/%s", tid, file), 4096, scratch, &text,
+			 NULL, NULL)
+		       ? text
+		       : "";
+}
+
+/* A leader stays as a zombie until its last thread ends, and cannot be seized. */
+static bool is_zombie(struct freeze *f, int tid)
+{
+	CLEANUP(arena_free) struct arena scratch = {0};
+	struct proc_stat st;
+
+	return proc_stat_parse(thread_text(f, tid, "stat", &scratch), &st) &&
+	       (st.state == 'Z' || st.state == 'X');
+}
+
+/* In vfork, or a clone that waits as vfork does: no signal and no tracer wakes it. */
+static bool waits_in_vfork(struct freeze *f, int tid)
+{
+	CLEANUP(arena_free) struct arena scratch = {0};
+	const char *at = thread_text(f, tid, "syscall", &scratch);
+	struct proc_stat st;
+	uint64_t nr;
+
+	return str_u64(&at, false, &nr) &&
+	       (nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3) &&
+	       proc_stat_parse(thread_text(f, tid, "stat", &scratch), &st) && st.state == 'D';
+}
+
 static bool seize(struct freeze *f, int tid)
 {
 	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
-		if (errno == ESRCH)
+		int os = errno;
+
+		if (os == ESRCH || is_zombie(f, tid))
 			return true; /* it ended */
-		if (errno == EPERM)
+		if (os == EPERM)
 			return err_set(&f->err, ERR_PERM,
 				       "process %d cannot be stopped: a debugger holds it, or this "
 				       "user lacks "
 				       "CAP_SYS_PTRACE",
 				       f->pid);
+		errno = os;
 		return err_os(&f->err, ERR_OS, "stopping thread %d of process %d", tid, f->pid);
 	}
 	if (!f->since)
@@ -102,7 +143,7 @@ static bool seize_new(struct freeze *f, uint32_t *ret_new)
 /* Waits for the stop of every thread that is held. */
 static bool await_stops(struct freeze *f)
 {
-	int64_t until = now() + PATIENCE_NS;
+	int64_t began = now();
 	struct timespec nap = {.tv_nsec = 20000};
 
 	for (uint32_t i = 0; i < f->t.n;) {
@@ -115,7 +156,16 @@ static bool await_stops(struct freeze *f)
 			/* No event: it was about to receive this signal. */
 			t->signal = status >> 16 ? 0 : WSTOPSIG(status);
 		} else if (got == 0) {
-			if (now() > until)
+			int64_t waited = now() - began;
+
+			if (waited > VFORK_NS && waits_in_vfork(f, t->tid))
+				return err_set(&f->err, ERR_OS,
+					       "process %d cannot be stopped now: its thread %d "
+					       "waits in vfork until "
+					       "the program that it starts runs; try again, or "
+					       "without --freeze (nothing was left stopped)",
+					       f->pid, t->tid);
+			if (waited > PATIENCE_NS)
 				return err_set(&f->err, ERR_OS,
 					       "thread %d of process %d did not stop within 5 s "
 					       "(it waits in "

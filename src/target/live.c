@@ -49,11 +49,13 @@ struct live {
 	struct live_options o; /* its strings in `mem` */
 	struct arena mem;
 	int pid;
-	int dir;     /* /proc/PID: stays with this process, whoever gets its number later */
+	int tid;     /* of a thread that has the memory: the leader's, unless that ended before them */
+	int dir;     /* /proc/TID: stays with this process, whoever gets its number later */
 	int mem_fd;  /* /proc/PID/mem; -1: a recorded tree */
 	int pagemap; /* -1: cannot be had */
 	int statm;   /* -1: not opened yet */
-	uint64_t start_ticks;
+	uint64_t start_ticks; /* of thread tid, to tell whether it is another process' by now */
+	uint64_t up_ticks;    /* when the process started */
 	uint32_t shm_dev;
 	bool vm_readv; /* process_vm_readv works and means the same process */
 	bool own_pids; /* this proc is of our own PID namespace */
@@ -111,7 +113,7 @@ static size_t read_memory(struct live *l, const struct mapping *m, taddr at, cha
 	l->t.stats.reads++;
 	if (l->vm_readv && m->flags & MAP_READ && (n > SHORT_READ || l->mem_fd < 0)) {
 		struct iovec to = {dst, n}, from = {(void *)(uintptr_t)at, n};
-		ssize_t got = process_vm_readv(l->pid, &to, 1, &from, 1, 0);
+		ssize_t got = process_vm_readv(l->tid, &to, 1, &from, 1, 0);
 
 		if (got < 0 && (errno == ENOSYS || errno == EPERM))
 			l->vm_readv = false; /* a seccomp filter, as containers have it */
@@ -394,7 +396,7 @@ static bool batch_add(struct batch *b, const struct mem_span *before, const stru
  */
 static size_t batch_read(struct live *l, struct batch *b, struct mem_span *s, size_t n)
 {
-	ssize_t r = process_vm_readv(l->pid, b->to, b->n_to, b->from, b->n_from, 0);
+	ssize_t r = process_vm_readv(l->tid, b->to, b->n_to, b->from, b->n_from, 0);
 	size_t got = r > 0 ? (size_t)r : 0, at = 0;
 
 	if (r < 0 && (errno == ENOSYS || errno == EPERM))
@@ -451,7 +453,7 @@ static bool live_poll(struct target *t, struct mem_span *s, size_t n)
 		}
 		got = 0;
 		if (l->vm_readv) {
-			ssize_t r = process_vm_readv(l->pid, to, part, from, part, 0);
+			ssize_t r = process_vm_readv(l->tid, to, part, from, part, 0);
 
 			if (r < 0 && (errno == ENOSYS || errno == EPERM))
 				l->vm_readv = false;
@@ -566,6 +568,60 @@ static int live_open_file(struct target *t, const struct mapping *m, struct err 
 
 /* ---- Facts ---- */
 
+/* A folder entry that is a number above 0. */
+static bool parse_id(const char *name, int *ret)
+{
+	uint64_t v;
+
+	if (!str_u64(&name, false, &v) || *name || v == 0 || v > INT_MAX)
+		return false;
+	*ret = (int)v;
+	return true;
+}
+
+static bool is_zombie(const struct proc_stat *st)
+{
+	return st->state == 'Z' || st->state == 'X';
+}
+
+/*
+ * A leader can end before its threads (pthread_exit in main of a C program that holds Go): its own
+ * folder then shows no memory, and /proc/TID of a thread that lives shows all of it.
+ */
+static bool follow_thread(struct live *l, struct proc_stat *ret)
+{
+	CLEANUP(arena_free) struct arena scratch = {0};
+	const char *root = proc_root(&l->o);
+	int fd = openat(l->dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(cleanup_dir) DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (!d)
+		cleanup_fd(&fd);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		CLEANUP(cleanup_fd) int dir = -1;
+		struct proc_status status;
+		struct proc_stat st;
+		int tid;
+
+		if (!parse_id(e->d_name, &tid) || tid == l->tid)
+			continue;
+		dir = open(arena_printf(&scratch, "%s/%d", root, tid),
+			   O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (dir < 0 || !proc_stat_read(dir, tid, &st, NULL) || is_zombie(&st) ||
+		    !proc_status_read(dir, tid, &status, NULL) || !status.has_memory ||
+		    status.tgid != (uint64_t)l->pid)
+			continue;
+		cleanup_fd(&l->dir);
+		l->dir = dir;
+		dir = -1;
+		l->tid = tid;
+		l->start_ticks = st.start_ticks; /* its number, too, could be given away */
+		*ret = st;
+		return true;
+	}
+	return false;
+}
+
 /* Ends in ERR_GONE for another process or a zombie. */
 static bool check_alive(struct live *l, struct proc_stat *st, struct err *err)
 {
@@ -575,7 +631,9 @@ static bool check_alive(struct live *l, struct proc_stat *st, struct err *err)
 		return err_set(err, ERR_GONE,
 			       "process %d has ended, and its number was given to another one",
 			       l->pid);
-	if (st->state == 'Z' || st->state == 'X')
+	if (!l->start_ticks)
+		l->start_ticks = l->up_ticks = st->start_ticks;
+	if (is_zombie(st) && !follow_thread(l, st))
 		return err_set(
 			err, ERR_GONE,
 			"process %d has ended: it is a zombie that its parent has not waited for",
@@ -614,17 +672,6 @@ static void read_status(const struct proc_status *st, struct os_facts *os)
 	os->page_tables = st->page_tables;
 	os->vm_size = st->vm_size;
 	os->hugetlb = st->hugetlb;
-}
-
-/* A folder entry that is a number above 0. */
-static bool parse_id(const char *name, int *ret)
-{
-	uint64_t v;
-
-	if (!str_u64(&name, false, &v) || *name || v == 0 || v > INT_MAX)
-		return false;
-	*ret = (int)v;
-	return true;
 }
 
 /* "running", or "nr args… sp pc" where nr is -1 outside of a system call. */
@@ -749,10 +796,10 @@ static void read_machine(struct live *l, struct arena *a, struct os_facts *os)
 		int64_t hz = sysconf(_SC_CLK_TCK);
 
 		if (str_u64(&at, false, &s) && *at++ == '.' && str_u64(&at, false, &hundredths) &&
-		    s < INT64_MAX / 1000000000 && l->start_ticks < INT64_MAX / 1000000000) {
+		    s < INT64_MAX / 1000000000 && l->up_ticks < INT64_MAX / 1000000000) {
 			os->up_ns = (int64_t)s * 1000000000 +
 				    (int64_t)(hundredths % 100) * 10000000 -
-				    (int64_t)l->start_ticks * (1000000000 / hz);
+				    (int64_t)l->up_ticks * (1000000000 / hz);
 			os->up_ns = MAX(os->up_ns, 0);
 		}
 	}
@@ -783,7 +830,7 @@ static uint32_t count_cpus(struct live *l, const struct proc_status *st)
 	size_t size = CPU_ALLOC_SIZE(8192);
 
 	/* Cpus_allowed also counts CPUs that could be plugged in. */
-	if (set && sched_getaffinity(l->pid, size, set) == 0)
+	if (set && sched_getaffinity(l->tid, size, set) == 0)
 		n = (uint32_t)CPU_COUNT_S(size, set);
 	if (set)
 		CPU_FREE(set);
@@ -812,6 +859,7 @@ static bool open_memory(struct live *l, struct err *err)
 	pagemap = openat(l->dir, "pagemap", O_RDONLY | O_CLOEXEC);
 	cleanup_fd(&l->mem_fd);
 	cleanup_fd(&l->pagemap);
+	cleanup_fd(&l->statm);
 	l->mem_fd = mem;
 	l->pagemap = pagemap;
 	return true;
@@ -854,7 +902,7 @@ static bool read_facts(struct live *l, struct arena *a, struct os_facts **ret, s
 	os = ARENA_NEW(a, struct os_facts);
 	os->pid = l->pid;
 	memcpy(os->comm, st.comm, sizeof(os->comm));
-	os->start_ticks = st.start_ticks;
+	os->start_ticks = l->up_ticks;
 	os->pss = os->lazy_free = UINT64_MAX;
 	read_names(l, a, os);
 	if (!proc_status_read(l->dir, l->pid, &status, err) || !read_maps(l, a, os, err))
@@ -1105,7 +1153,7 @@ bool live_open(int pid, const struct live_options *o, struct target **ret, struc
 		return err_os(err, ERR_OS, "process %d", pid);
 	}
 	arena_init(&l->mem, 0);
-	l->pid = pid;
+	l->pid = l->tid = pid;
 	l->dir = dir;
 	l->mem_fd = l->pagemap = l->statm = -1;
 	if (o)
@@ -1120,7 +1168,6 @@ bool live_open(int pid, const struct live_options *o, struct target **ret, struc
 		live_close(&l->t);
 		return false;
 	}
-	l->start_ticks = st.start_ticks;
 	*ret = &l->t;
 	return true;
 }

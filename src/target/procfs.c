@@ -118,11 +118,12 @@ void proc_status_parse(const char *text, struct proc_status *ret)
 		.page_tables = text_kib(text, "VmPTE:", 0),
 		.vm_size = text_kib(text, "VmSize:", 0),
 		.hugetlb = text_kib(text, "HugetlbPages:", 0),
+		.tgid = text_u64(text, "Tgid:", 0),
 		.uid = (uint32_t)text_u64(text, "Uid:", UINT32_MAX),
 		.n_cpus = count_bits(text_field(text, "Cpus_allowed:")),
 		.tracer = text_u64(text, "TracerPid:", 0),
 	};
-	at = text_field(text, "NSpid:");
+	at = text_field(text, "NStgid:");
 	while (at && str_u64(&at, false, &v)) {
 		ret->ns_depth++;
 		ret->ns_pid = v;

@@ -24,9 +24,10 @@ bool proc_stat_parse(const char *text, struct proc_stat *ret);
 struct proc_status {
 	bool has_memory; /* a kernel thread and a zombie have no VmSize line */
 	bytes rss, anon, file, shmem, hwm, swap, page_tables, vm_size, hugetlb;
+	uint64_t tgid; /* of the process whose thread it is */
 	uint32_t uid;
 	uint32_t n_cpus;   /* bits of Cpus_allowed */
-	uint32_t ns_depth; /* numbers on the NSpid line */
+	uint32_t ns_depth; /* numbers on the NStgid line */
 	uint64_t ns_pid;   /* the last of them: its PID where it runs */
 	uint64_t tracer;
 };

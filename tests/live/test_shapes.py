@@ -1,8 +1,9 @@
-"""Go in other shapes: as a library in a C program, twice in one process, by an unknown release."""
+"""Go in other shapes: as a library in a C program, twice in one process, by an unknown release, without its main thread."""
 import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 import pytest
 from conftest import ledger, lines, view, whyrss
@@ -180,3 +181,81 @@ def test_path_with_hostile_bytes(tmp_path):
         assert view("maps", d.pid)
         _, out, _ = whyrss()
         assert "\x1b[31m<" not in out and "\u202e" not in out
+
+
+GONE = """package main
+
+import ("fmt"; "io"; "os"; "runtime"; "syscall")
+
+var keep [][]byte
+
+func init() { runtime.LockOSThread() }
+
+func main() {
+	for i := 0; i < 64; i++ {
+		b := make([]byte, 1<<20)
+		for j := range b { b[j] = 1 }
+		keep = append(keep, b)
+	}
+	go func() {
+		fmt.Println("ready")
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	syscall.Syscall(syscall.SYS_EXIT, 0, 0, 0)
+}
+"""
+
+VFORK = """package main
+
+// #include <unistd.h>
+// static void hold(int s) { if (vfork() == 0) { sleep(s); _exit(0); } }
+import "C"
+import ("fmt"; "io"; "os")
+
+func main() {
+	go func() { for { C.hold(20) } }()
+	fmt.Println("ready")
+	io.Copy(io.Discard, os.Stdin)
+	os.Exit(0)
+}
+"""
+
+
+def program(tmp_path, text):
+    (tmp_path / "go.mod").write_text("module x\n\ngo 1.21\n")
+    (tmp_path / "main.go").write_text(text)
+    subprocess.run(["go", "build", "-o", "prog", "."], cwd=tmp_path, env={**os.environ, "CGO_ENABLED": "1"}, check=True, timeout=600)
+    return str(tmp_path / "prog")
+
+
+def state_of(tid):
+    with open(f"/proc/{tid}/stat", encoding="utf-8") as f:
+        return f.read().rpartition(")")[2].split()[0]
+
+
+def test_leader_ended_before_its_threads(tmp_path):
+    """The main thread is a zombie, the program runs on: it is read through a thread that lives."""
+    with Host([program(tmp_path, GONE)]) as pid:
+        end = time.monotonic() + 20
+        while state_of(pid) != "Z" and time.monotonic() < end:
+            time.sleep(0.01)
+        assert state_of(pid) == "Z"
+        got = ledger(pid)
+        line = lines(got)
+        assert got["target"]["pid"] == pid
+        assert 64 << 20 <= line["heap.live"]["bytes"] + line["heap.new"]["bytes"] <= 70 << 20
+        assert line["unexplained"]["resident"] < 0.005 * got["os"]["rss"]
+        assert ledger(pid, "--freeze")["read"]["stopped_ms"] > 0
+
+
+def test_freeze_of_a_process_in_vfork(tmp_path):
+    """A thread that waits for its child in vfork can't be stopped: said at once, and the others run on."""
+    with Host([program(tmp_path, VFORK)]) as pid:
+        end = time.monotonic() + 20
+        while time.monotonic() < end and not any(state_of(t) == "D" for t in os.listdir(f"/proc/{pid}/task")):
+            time.sleep(0.01)
+        code, out, err = whyrss(pid, "--freeze", check=False)
+        assert code == 1 and out == "" and "vfork" in err and err.count("\n") == 1, err
+        assert not any(state_of(t) in "tT" for t in os.listdir(f"/proc/{pid}/task"))
+        assert lines(ledger(pid))["unexplained"]["resident"] == 0

@@ -324,7 +324,7 @@ static void status_lines_may_be_missing(void **state)
 	struct proc_status st;
 
 	(void)state;
-	proc_status_parse("Name:\tVmRSS: 5 kB\nUid:\t1000\t0\nNSpid:\t4711\t12\t7\nVmSize:\t8 kB\n"
+	proc_status_parse("Name:\tVmRSS: 5 kB\nUid:\t1000\t0\nNStgid:\t4711\t12\t7\nVmSize:\t8 kB\n"
 			  "VmRSS:\t  123 kB\nVmSwap: 18446744073709551615 kB\nVmPTE: x kB\n"
 			  "Cpus_allowed:\tff,0000000f\n",
 			  &st);
