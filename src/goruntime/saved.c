@@ -72,6 +72,8 @@ static void save_native(const struct native *n, struct str *to)
 		const struct native_range *r = &n->ranges[i];
 		str_addf(to, "native.range %llx %llx %x\n", (unsigned long long)r->start,
 			 (unsigned long long)r->end, r->what);
+		if (r->kept_top != 0)
+			str_addf(to, "native.top %llx\n", (unsigned long long)r->kept_top);
 		if (r->used != NULL)
 			add_pages(to, "native.used", r->used, native_pages(r));
 		if (r->mine != NULL)
@@ -252,6 +254,13 @@ static bool load_native(struct loader *w, const char *key, const char *at)
 			return false;
 		*VEC_PUSH(w->g->mem, &w->ranges) =
 			(struct native_range){.start = v[0], .end = v[1], .what = (uint8_t)v[2]};
+		return true;
+	}
+	if (strcmp(key, "native.top") == 0) {
+		struct native_range *r = w->ranges.n > 0 ? &w->ranges.v[w->ranges.n - 1] : NULL;
+		if (!take_numbers(&at, v, 1) || r == NULL || v[0] < r->start || v[0] >= r->end)
+			return false;
+		r->kept_top = v[0];
 		return true;
 	}
 	if (strcmp(key, "native.stack") == 0) {

@@ -196,19 +196,23 @@ void cause_native_leak(struct study *t, struct finding *f)
 		     "first two run");
 }
 
-/* What malloc_trim can give back: whole pages without a byte in use that are in memory. */
-static bytes whole_free_pages(const struct study *t)
+/*
+ * What malloc_trim can give back: whole pages without a byte in use that are in memory. It leaves
+ * the tops of thread arenas (malloc/malloc.c, mtrim: only the main arena's top is cut): *ret_tops.
+ */
+static bytes whole_free_pages(const struct study *t, bytes *ret_tops)
 {
 	const struct native *n = &t->s->native;
-	bytes sum = 0;
+	bytes sum = 0, tops = 0;
 
 	for (uint32_t i = 0; i < n->n_ranges; i++) {
 		const struct native_range *r = &n->ranges[i];
 		for (taddr at = r->start, k = 0; r->used && at < r->end; at += OS_PAGE, k++)
 			if (r->used[k] == 0 && (!r->mine || r->mine[k] == OS_PAGE) &&
 			    (!cause_by_pages(t) || pages_is(&t->os->pages, at, PAGE_RESIDENT)))
-				sum += OS_PAGE;
+				*(r->kept_top && at >= r->kept_top ? &tops : &sum) += OS_PAGE;
 	}
+	*ret_tops = tops;
 	/* Chunks in the threads' caches are in use for malloc_trim. */
 	return MIN(sum, n->free - MIN(n->free, n->tcache_free));
 }
@@ -218,13 +222,16 @@ void cause_native_retention(struct study *t, struct finding *f)
 	const struct native *n = &t->s->native;
 	bytes kept = cause_line(t, LINE_NATIVE_FREE), total = n->used + n->free;
 	uint32_t cpus = t->os->n_cpus ? t->os->n_cpus : 1;
-	bytes whole;
+	bytes whole, tops;
 
 	if (!cause_claim(t, f, (int64_t)kept))
 		return;
-	whole = MIN(whole_free_pages(t), kept);
+	whole = MIN(whole_free_pages(t, &tops), kept);
+	tops = MIN(tops, kept - whole);
 	f->c.title = "free C memory that malloc keeps";
-	f->clause = whole < kept / 4
+	f->clause = tops > kept / 2
+			    ? "most of it is the tops of thread arenas, which malloc_trim leaves"
+		    : whole < kept / 4
 			    ? "it is fragmented: chunks in use share its pages, so malloc_trim "
 			      "cannot help"
 			    : arena_printf(t->a,
@@ -241,14 +248,17 @@ void cause_native_retention(struct study *t, struct finding *f)
 		       cpus);
 	cause_evidence(
 		t, f,
-		"%s of it are whole free pages; %s share a page with chunks in use, or are in "
-		"thread caches%s",
-		cause_bytes(t, whole), cause_bytes(t, kept - whole),
-		whole < kept / 4 ? ": malloc_trim cannot return these" : "");
+		"malloc_trim can return %s of it, whole free pages; %s are tops of thread arenas, "
+		"%s share a page with chunks in use or are in thread caches, and these it cannot",
+		cause_bytes(t, whole), cause_bytes(t, tops), cause_bytes(t, kept - whole - tops));
 	if (whole >= kept / 4)
 		cause_action(t, f, (int64_t)whole,
 			     "call malloc_trim(0) after the spike\tsome milliseconds: with the "
 			     "arenas locked; it returns whole free pages only");
+	if (tops >= kept / 4)
+		cause_action(t, f, (int64_t)(tops - MIN(tops, n->arenas * 128 * KIB)),
+			     "set MALLOC_TRIM_THRESHOLD_=131072 and restart: free() then cuts the "
+			     "tops\tmore page faults: when that memory is used again");
 	if (n->arenas > 2)
 		cause_action(t, f, 0,
 			     "set MALLOC_ARENA_MAX=2 and restart; it may save up to %s\tthreads in "

@@ -61,6 +61,8 @@ struct zone {
 	uint32_t arena;	  /* index; 0 the main one */
 	uint32_t skip;	  /* bytes of the first page that are somebody else's */
 	bool thread;
+	bool brk;	/* its top is what malloc_trim gives back; other zones' tops stay */
+	taddr top;	/* the top chunk, 0: it has none, or was not walked */
 	uint16_t *used; /* a page; NULL: not walked */
 };
 

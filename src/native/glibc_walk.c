@@ -380,6 +380,7 @@ static void path_odd(struct path *p)
 		top = top_now(w, z);
 		if (top == p->x || (top > p->x && top - p->x < HEAP_MAX_SIZE && top >= z->end)) {
 			if (top == p->x) {
+				z->top = p->x;
 				w->chunks_free++;
 				w->top_free += z->end - p->x;
 				p->x = z->end;
@@ -400,6 +401,7 @@ static void path_top(struct path *p, bytes size)
 	struct walk *w = p->w;
 	uint8_t probe;
 
+	p->z->top = p->x;
 	w->chunks_free++;
 	w->top_free += size;
 	p->x += size;

@@ -146,7 +146,7 @@ static bool heaps_add(struct walk *w, uint32_t i)
 /* [heap] without what others have of it: a bss in front of it can be part of the same mapping. */
 static void brk_add(struct walk *w)
 {
-	struct zone r = {0};
+	struct zone r = {.brk = true};
 	struct addr_range heap, piece;
 	taddr at;
 

@@ -181,7 +181,13 @@ static void ranges_make(struct walk *w, struct native *ret)
 		uint64_t pages = (r->end - r->start) >> OS_PAGE_SHIFT;
 		bytes used = 0, all = r->end - r->start - r->skip;
 
-		v[n] = (struct native_range){r->start, r->end, r->used, NULL, r->thread ? 1 : 0};
+		v[n] = (struct native_range){
+			.start = r->start,
+			.end = r->end,
+			.used = r->used,
+			.kept_top = r->brk ? 0 : r->top,
+			.what = r->thread ? 1 : 0,
+		};
 		if (r->used && r->skip) {
 			v[n].mine = ARENA_ARRAY(w->out, uint16_t, pages);
 			for (uint64_t k = 0; k < pages; k++)

@@ -890,7 +890,7 @@ static void c_memory(void **state)
 		c,
 		"150.0 MiB of the C heap's 160.0 MiB are free (94 %), 148.0 MiB of them in memory");
 	assert_says(c, "set MALLOC_ARENA_MAX=2 and restart; it may save up to 111.0 MiB");
-	assert_says(c, "malloc_trim cannot return these"); /* no whole page is free */
+	assert_says(c, "malloc_trim can return 0 B of it"); /* no whole page is free */
 	for (uint32_t i = 0; i < c->n_actions; i++)
 		assert_int_equal(c->actions[i].saves, 0);
 	scene_free(e);
@@ -901,16 +901,22 @@ static void trim_returns_whole_pages(void **state)
 {
 	enum { PAGES = 40960 }; /* 160 MiB */
 	static uint16_t used[PAGES], mine[PAGES];
-	struct native_range r = {0x7f0000000000, 0x7f0000000000 + PAGES * OS_PAGE, used, mine, 1};
+	struct native_range r = {.start = 0x7f0000000000,
+				 .end = 0x7f0000000000 + PAGES * OS_PAGE,
+				 .used = used,
+				 .mine = mine,
+				 .what = 1};
 
 	(void)state;
-	for (int fragmented = 0; fragmented < 2; fragmented++) {
+	for (int how = 0; how < 3; how++) {
+		bool fragmented = how == 1, top = how == 2;
 		struct scene *e = scene_new();
 		const struct cause *c;
 		for (uint32_t i = 0; i < PAGES; i++) {
 			used[i] = fragmented ? 16 : 0;
 			mine[i] = OS_PAGE;
 		}
+		r.kept_top = top ? r.start + 4 * OS_PAGE : 0;
 		mine[0] = 100; /* the others: another's, used, not in memory */
 		used[1] = 8;
 		e->s.native = (struct native){.kind = NATIVE_GLIBC,
@@ -923,11 +929,17 @@ static void trim_returns_whole_pages(void **state)
 		put(e, LINE_NATIVE_FREE, 160 * MIB);
 		explain(e);
 		c = first_is(e, "native-retention", 160 << 20);
-		assert_int_equal(says(c, "call malloc_trim(0)"), !fragmented);
+		assert_int_equal(says(c, "call malloc_trim(0)"), !fragmented && !top);
 		if (fragmented)
 			assert_non_null(strstr(e->l.verdict, "malloc_trim cannot help"));
+		else if (top)
+			assert_non_null(strstr(e->l.verdict, "which malloc_trim leaves"));
 		else
 			assert_int_equal(c->actions[0].saves, (PAGES - 3) * OS_PAGE);
+		if (top) { /* what the threshold saves: all but 128 KiB of it */
+			assert_true(says(c, "MALLOC_TRIM_THRESHOLD_"));
+			assert_int_equal(c->actions[0].saves, (PAGES - 5) * OS_PAGE - 128 * KIB);
+		}
 		scene_free(e);
 	}
 }
