@@ -188,6 +188,17 @@ static bool count_slots(struct spans_reader *w, struct span *s, const struct spa
 	return allocated == raw->count;
 }
 
+/**
+ * A freed chunk of a user arena stays on the quarantine and then the ready list as a span in use,
+ * but is address space alone, without permissions, and in no counter (arena.go,
+ * setUserArenaChunkToFault).
+ */
+static bool is_fault_chunk(const struct reading *r, const struct span *s)
+{
+	const struct mapping *m = map_find(r->s->os, s->start);
+	return m != NULL && !(m->flags & (MAP_READ | MAP_WRITE | MAP_EXEC));
+}
+
 static bool decode_span(struct spans_reader *w, taddr at, const uint8_t *d, struct span *s,
 			struct span_raw *raw)
 {
@@ -211,8 +222,11 @@ static bool decode_span(struct spans_reader *w, taddr at, const uint8_t *d, stru
 		return true;
 	}
 	s->state = SPAN_HEAP;
-	if (get(d, l->mspan_isUserArenaChunk) != 0)
+	if (get(d, l->mspan_isUserArenaChunk) != 0) {
+		if (is_fault_chunk(w->r, s))
+			return false;
 		s->flags |= SPAN_USER_ARENA;
+	}
 	if (nelems == 0 || nelems > MAX_NELEMS || freeindex > nelems || count > nelems ||
 	    elem == 0 || s->spanclass >= 2 * GO_SIZE_CLASSES || nelems > span_bytes(s) / elem)
 		return false;

@@ -22,6 +22,25 @@ static bool in_stack_span(const struct reading *r, taddr lo, taddr hi)
 	return s != NULL && s->state == SPAN_STACK && hi <= s->start + span_bytes(s);
 }
 
+/**
+ * A stack that has a mapping of its own: GODEBUG=efence=1 takes them from the OS (stack.go,
+ * stackalloc). Memory of the heap that is no stack span is a read that was torn instead.
+ */
+static bool has_own_mapping(const struct reading *r, taddr lo, taddr hi)
+{
+	const struct heap *h = &r->s->heap;
+	const struct mapping *m = map_find(r->s->os, lo);
+	if ((lo | hi) % OS_PAGE != 0 || hi <= lo || m == NULL || hi > m->end ||
+	    !(m->flags & MAP_READ) || !(m->flags & MAP_WRITE) ||
+	    m->flags & (MAP_FILE | MAP_SHMEM | MAP_SHARED_ | MAP_SPECIAL))
+		return false;
+	for (uint32_t i = 0; i < h->n_in_use; i++) {
+		if (lo < h->in_use[i].end && hi > h->in_use[i].start)
+			return false;
+	}
+	return true;
+}
+
 static void add_stack(struct reading *r, taddr lo, taddr hi, taddr sp, uint32_t g,
 		      enum stack_use use)
 {
@@ -96,7 +115,8 @@ static void take_g(void *ctx, taddr at, const uint8_t *d, bool ok)
 	}
 	if (!goroutine_decode(r, at, d, &g))
 		return;
-	if (!in_stack_span(r, g.stack_lo, g.stack_hi)) {
+	if (!in_stack_span(r, g.stack_lo, g.stack_hi) &&
+	    !has_own_mapping(r, g.stack_lo, g.stack_hi)) {
 		w->torn++;
 		return;
 	}
@@ -117,7 +137,8 @@ static bool os_stack(struct reading *r, taddr g)
 	taddr lo = get(d, l->g_stack_lo), hi = get(d, l->g_stack_hi);
 	if (hi <= lo)
 		return false;
-	if (in_stack_span(r, lo, hi))
+	/* a thread's stack by pthread begins and ends within a page */
+	if (in_stack_span(r, lo, hi) || has_own_mapping(r, lo, hi))
 		add_stack(r, lo, hi, lo, UINT32_MAX, STACK_OS);
 	else
 		*VEC_PUSH(r->mem, &r->g0_stacks) = (struct addr_range){lo, hi};

@@ -96,6 +96,8 @@ static struct spoken spoken_for(const struct book *b)
 	const struct snapshot *s = b->s;
 	uint32_t n = 0, cap = s->heap.n_in_use + s->n_regions + s->n_images + s->native.n_ranges +
 			      s->native.n_thread_stacks;
+	for (uint32_t i = 0; i < s->n_stacks; i++)
+		cap += !s->stacks[i].in_heap;
 	struct addr_range *v = ARENA_ARRAY(b->mem, struct addr_range, cap + 1);
 	for (uint32_t i = 0; i < s->heap.n_in_use; i++)
 		v[n++] = s->heap.in_use[i];
@@ -107,6 +109,10 @@ static struct spoken spoken_for(const struct book *b)
 		v[n++] = (struct addr_range){s->native.ranges[i].start, s->native.ranges[i].end};
 	for (uint32_t i = 0; i < s->native.n_thread_stacks; i++)
 		v[n++] = s->native.thread_stacks[i];
+	for (uint32_t i = 0; i < s->n_stacks; i++) {
+		if (!s->stacks[i].in_heap)
+			v[n++] = (struct addr_range){s->stacks[i].lo, s->stacks[i].hi};
+	}
 	return (struct spoken){v, ranges_merge(v, n)};
 }
 

@@ -341,8 +341,8 @@ struct native_range {
 	taddr start, end; /* page-aligned outwards */
 	uint16_t *used;	  /* bytes in use a page (0 … 4096); NULL: all of it */
 	uint16_t *mine;	  /* bytes of each page that belong to this heap; NULL: all 4096 */
-	taddr kept_top;	  /* free from here to the end, and malloc_trim leaves it; 0: nothing is so */
-	uint8_t what;	  /* 0 main heap, 1 arena, 2 chunk of its own (mmap threshold) */
+	taddr kept_top; /* free from here to the end, and malloc_trim leaves it; 0: nothing is so */
+	uint8_t what;	/* 0 main heap, 1 arena, 2 chunk of its own (mmap threshold) */
 };
 
 struct native {

@@ -49,11 +49,11 @@ struct live {
 	struct live_options o; /* its strings in `mem` */
 	struct arena mem;
 	int pid;
-	int tid;     /* of a thread that has the memory: the leader's, unless that ended before them */
-	int dir;     /* /proc/TID: stays with this process, whoever gets its number later */
-	int mem_fd;  /* /proc/PID/mem; -1: a recorded tree */
-	int pagemap; /* -1: cannot be had */
-	int statm;   /* -1: not opened yet */
+	int tid; /* of a thread that has the memory: the leader's, unless that ended before them */
+	int dir; /* /proc/TID: stays with this process, whoever gets its number later */
+	int mem_fd;	      /* /proc/PID/mem; -1: a recorded tree */
+	int pagemap;	      /* -1: cannot be had */
+	int statm;	      /* -1: not opened yet */
 	uint64_t start_ticks; /* of thread tid, to tell whether it is another process' by now */
 	uint64_t up_ticks;    /* when the process started */
 	uint32_t shm_dev;

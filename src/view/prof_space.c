@@ -518,9 +518,9 @@ static void build_stacks(const struct snapshot *s, struct arena *a, struct pprof
 	for (uint32_t i = 0; i < s->n_stacks; i++) {
 		const struct stack *k = &s->stacks[i];
 
-		if (!k->in_heap)
+		if (!k->in_heap && k->use != STACK_GOROUTINE)
 			continue;
-		in_stacks += k->hi - k->lo;
+		in_stacks += k->in_heap ? k->hi - k->lo : 0;
 		if (k->g < s->n_goroutines)
 			v[n++] = k;
 		else

@@ -1,4 +1,5 @@
 """Go in other shapes: as a library in a C program, twice in one process, by an unknown release, without its main thread."""
+import json
 import os
 import pathlib
 import shutil
@@ -70,11 +71,12 @@ def libs(tmp_path_factory):
 
 
 class Host:
-    def __init__(self, argv):
+    def __init__(self, argv, ready="ready\n"):
+        self.ready = ready
         self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):
-        assert self.p.stdout.readline() == "ready\n"
+        assert self.p.stdout.readline().startswith(self.ready)
         return self.p.pid
 
     def __exit__(self, *_):
@@ -222,10 +224,47 @@ func main() {
 """
 
 
+ARENAS = """package main
+
+import ("arena"; "encoding/json"; "fmt"; "io"; "os"; "runtime")
+
+type big struct {
+	next *big
+	b    [4000]byte
+}
+
+func fill(a *arena.Arena, n int) (l *big) {
+	for i := 0; i < n; i++ {
+		p := arena.New[big](a)
+		for j := range p.b { p.b[j] = 1 }
+		p.next = l
+		l = p
+	}
+	return l
+}
+
+func main() {
+	kept, freed := arena.NewArena(), arena.NewArena()
+	a, b := fill(kept, 3000), fill(freed, 5000)
+	freed.Free() // and b still points into it: its chunks stay in quarantine
+	runtime.GC()
+	var ms runtime.MemStats
+	runtime.ReadMemStats(&ms)
+	text, _ := json.Marshal(ms)
+	fmt.Println("ready")
+	fmt.Println(string(text))
+	io.Copy(io.Discard, os.Stdin)
+	runtime.KeepAlive(a)
+	runtime.KeepAlive(b)
+	runtime.KeepAlive(kept)
+}
+"""
+
+
 def program(tmp_path, text):
     (tmp_path / "go.mod").write_text("module x\n\ngo 1.21\n")
     (tmp_path / "main.go").write_text(text)
-    subprocess.run(["go", "build", "-o", "prog", "."], cwd=tmp_path, env={**os.environ, "CGO_ENABLED": "1"}, check=True, timeout=600)
+    subprocess.run(["go", "build", "-o", "prog", "."], cwd=tmp_path, env={**os.environ, "CGO_ENABLED": "1", "GOEXPERIMENT": "arenas"}, check=True, timeout=600)
     return str(tmp_path / "prog")
 
 
@@ -247,6 +286,33 @@ def test_leader_ended_before_its_threads(tmp_path):
         assert 64 << 20 <= line["heap.live"]["bytes"] + line["heap.new"]["bytes"] <= 70 << 20
         assert line["unexplained"]["resident"] < 0.005 * got["os"]["rss"]
         assert ledger(pid, "--freeze")["read"]["stopped_ms"] > 0
+
+
+def test_freed_user_arenas_are_address_space(tmp_path):
+    """GOEXPERIMENT=arenas: chunks that were freed and are still pointed to count nowhere, as in MemStats."""
+    host = Host([program(tmp_path, ARENAS)])
+    with host as pid:
+        truth = json.loads(host.p.stdout.readline())
+        got = ledger(pid)
+        b = {k: v["bytes"] for k, v in lines(got).items()}
+        alloc = b["heap.live"] + b["heap.new"] + b["heap.dead"]
+        # what it allocated since is the text of its own answer
+        assert 0 <= alloc - truth["HeapAlloc"] <= 256 << 10
+        assert abs(alloc + b["heap.slots"] + b["heap.tail"] - truth["HeapInuse"]) <= 512 << 10
+        assert lines(got)["unexplained"]["resident"] == 0
+
+
+def test_efence(monkeypatch):
+    """GODEBUG=efence=1: each stack is a mapping of its own, and on the stack lines all the same."""
+    exe = build("leakedgoroutines")
+    monkeypatch.setenv("GODEBUG", "efence=1")
+    with Host([exe], ready="ready ") as pid:
+        got = ledger(pid)
+        line = lines(got)
+        assert got["causes"][0]["id"] == "goroutines"
+        assert line["stack.used"]["resident"] + line["stack.spare"]["resident"] > 100 << 20
+        assert line["anon"]["resident"] < 2 << 20 and line["unexplained"]["resident"] == 0
+        assert view("memstats", pid)["StackInuse"] < 1 << 20
 
 
 def test_freeze_of_a_process_in_vfork(tmp_path):
