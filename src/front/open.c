@@ -1,6 +1,7 @@
 /*
- * Which process is meant. Go processes are told by the build information in their executables,
- * which costs one open and a few reads each; nothing of a process itself is read here.
+ * Which process is meant. Go processes are told by the build information in their executables, or
+ * in a library that they have mapped, which costs one open and a few reads for each file; nothing
+ * of a process itself is read here.
  */
 #include "front/open.h"
 
@@ -32,7 +33,8 @@ static const char *refusal(const char *version)
 	return sscanf(version, "go1.%u", &minor) == 1 && minor < 18 ? "older than Go 1.18" : NULL;
 }
 
-static bool is_go(int fd, struct arena *a, const char **ret_version, const char **ret_why)
+static bool is_go(int fd, bool library, struct arena *a, const char **ret_version,
+		  const char **ret_why)
 {
 	CLEANUP(arena_free) struct arena scratch = {0};
 	struct go_buildinfo info = {0};
@@ -43,21 +45,15 @@ static bool is_go(int fd, struct arena *a, const char **ret_version, const char 
 	arena_init(&scratch, 0);
 	if (!elf_open(fd, &scratch, &e, &why))
 		return false;
-	found = go_buildinfo_read(&e, &scratch, &info, &why) && info.found;
+	/* searching a library that has no such section costs too much: there are hundreds */
+	found = (!library || elf_section(&e, ".go.buildinfo")) &&
+		go_buildinfo_read(&e, &scratch, &info, &why) && info.found;
 	elf_close(&e);
 	if (found) {
 		*ret_version = arena_strdup(a, info.version ? info.version : "");
 		*ret_why = refusal(*ret_version);
 	}
 	return found;
-}
-
-bool go_process_check(int pid, struct arena *a, const char **ret_version)
-{
-	CLEANUP(cleanup_fd) int fd = exe_open(pid);
-	const char *why;
-
-	return fd >= 0 && is_go(fd, a, ret_version, &why);
 }
 
 static const char *base_name(const char *path)
@@ -67,19 +63,76 @@ static const char *base_name(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
-/* An executable that was looked at: many processes share one. */
-struct known_exe {
-	dev_t dev;
-	ino_t ino;
+/* A file that was looked at: many processes share one. */
+struct known_file {
+	uint64_t dev, ino;
 	const char *version; /* NULL: not Go */
 	const char *why;     /* it can't be explained; NULL: it can */
 };
+
+struct known_files {
+	VEC(struct known_file) v;
+};
+
+/* What is known of a file; *ret_new: nothing yet. */
+static struct known_file *known(struct known_files *k, struct arena *a, uint64_t dev, uint64_t ino,
+				bool *ret_new)
+{
+	struct known_file *f;
+
+	*ret_new = false;
+	for (uint32_t i = 0; i < k->v.n; i++)
+		if (k->v.v[i].dev == dev && k->v.v[i].ino == ino)
+			return &k->v.v[i];
+	*ret_new = true;
+	f = VEC_PUSH(a, &k->v);
+	*f = (struct known_file){.dev = dev, .ino = ino};
+	return f;
+}
+
+/* Go inside of another program: the first of its libraries that is Go; NULL: none. */
+static const struct known_file *go_library(int pid, struct known_files *libs, struct arena *a)
+{
+	CLEANUP(arena_free) struct arena scratch = {0};
+	struct mapping *m = NULL;
+	uint32_t n = process_code(pid, &scratch, &m);
+
+	for (uint32_t i = 0; i < n; i++) {
+		bool is_new;
+		struct known_file *f = known(libs, a, m[i].dev, m[i].inode, &is_new);
+
+		if (is_new) {
+			CLEANUP(cleanup_fd) int fd = process_code_open(pid, &m[i]);
+
+			if (fd < 0 || !is_go(fd, true, a, &f->version, &f->why))
+				f->version = NULL;
+		}
+		if (f->version)
+			return f;
+	}
+	return NULL;
+}
+
+bool go_process_check(int pid, struct arena *a, const char **ret_version)
+{
+	CLEANUP(cleanup_fd) int fd = exe_open(pid);
+	struct known_files libs = {0};
+	const struct known_file *f;
+	const char *why;
+
+	if (fd >= 0 && is_go(fd, false, a, ret_version, &why))
+		return true;
+	f = go_library(pid, &libs, a);
+	if (f)
+		*ret_version = f->version;
+	return f != NULL;
+}
 
 bool go_processes(struct arena *a, struct go_processes *ret, struct err *err)
 {
 	const struct live_options o = {0};
 	VEC(struct process_item) items = {0};
-	VEC(struct known_exe) seen = {0};
+	struct known_files exes = {0}, libs = {0};
 	struct process_row *rows;
 	uint32_t n, hidden = 0;
 
@@ -87,8 +140,10 @@ bool go_processes(struct arena *a, struct go_processes *ret, struct err *err)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		CLEANUP(cleanup_fd) int fd = exe_open(rows[i].pid);
-		struct known_exe *k = NULL;
+		const struct known_file *go;
+		struct known_file *k;
 		struct stat st;
+		bool is_new;
 
 		if (rows[i].pid == getpid())
 			continue;
@@ -97,16 +152,11 @@ bool go_processes(struct arena *a, struct go_processes *ret, struct err *err)
 			hidden += (errno == EACCES || errno == EPERM) && rows[i].rss;
 			continue;
 		}
-		for (uint32_t j = 0; j < seen.n && !k; j++)
-			if (seen.v[j].dev == st.st_dev && seen.v[j].ino == st.st_ino)
-				k = &seen.v[j];
-		if (!k) {
-			k = VEC_PUSH(a, &seen);
-			*k = (struct known_exe){.dev = st.st_dev, .ino = st.st_ino};
-			if (!is_go(fd, a, &k->version, &k->why))
-				k->version = NULL;
-		}
-		if (!k->version)
+		k = known(&exes, a, st.st_dev, st.st_ino, &is_new);
+		if (is_new && !is_go(fd, false, a, &k->version, &k->why))
+			k->version = NULL;
+		go = k->version ? k : rows[i].readable ? go_library(rows[i].pid, &libs, a) : NULL;
+		if (!go)
 			continue;
 		*VEC_PUSH(a, &items) = (struct process_item){
 			.pid = rows[i].pid,
@@ -115,10 +165,10 @@ bool go_processes(struct arena *a, struct go_processes *ret, struct err *err)
 						: arena_strdup(a, rows[i].comm),
 			.comm = arena_strdup(a, rows[i].comm),
 			.exe = rows[i].exe,
-			.go = k->version,
+			.go = go->version,
 			.rss = rows[i].rss,
 			.readable = rows[i].readable,
-			.why = k->why,
+			.why = go->why,
 		};
 	}
 	*ret = (struct go_processes){items.v, items.n, hidden};

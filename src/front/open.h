@@ -12,7 +12,8 @@ struct go_processes {
 	uint32_t hidden; /* processes whose executable may not be looked at */
 };
 
-/** What the executable of a process was built with: false when it is not Go or can't be read. */
+/** What a process, or the Go library in it, was built with: false when it is not Go or can't be
+ * read. */
 bool go_process_check(int pid, struct arena *a, const char **ret_version);
 bool go_processes(struct arena *a, struct go_processes *ret, struct err *err);
 

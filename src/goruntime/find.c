@@ -21,7 +21,6 @@
 #define SCAN_STEP	((size_t)1 << 20)
 #define MODULE_MAX	1024U
 #define FIND_BLOCKS	256U
-#define MAX_MODULES	64U
 
 struct pcln_module module_tables(const struct layout *l, const uint8_t *d)
 {
@@ -188,6 +187,22 @@ static void part_order(struct finder *f)
 		}
 }
 
+/** The code of all modules: where goroutines begin. */
+static void take_texts(struct finder *f, const uint8_t *d)
+{
+	struct field next = f->l->moduledata_next;
+	uint8_t other[MODULE_MAX];
+	while (f->n_texts < MAX_MODULES) {
+		f->text[f->n_texts++] = (struct addr_range){get(d, f->l->moduledata_text),
+							    get(d, f->l->moduledata_etext)};
+		taddr at = get(d, next);
+		if (at == 0 || target_read(f->t, at, other, f->l->moduledata_size.width) !=
+				       f->l->moduledata_size.width)
+			break;
+		d = other;
+	}
+}
+
 static bool finder_open(struct finder *f, struct err *err)
 {
 	uint8_t d[MODULE_MAX];
@@ -202,6 +217,7 @@ static bool finder_open(struct finder *f, struct err *err)
 	    f->l->moduledata_size.width)
 		return err_set(err, ERR_FAULT, "moduledata");
 	f->tables = module_tables(f->l, d);
+	take_texts(f, d);
 	if (!take_parts(f, d, err))
 		return false;
 	part_order(f);

@@ -37,7 +37,8 @@ struct find_report {
 	bool names; /* the runtime's functions have their names */
 };
 
-#define MAX_PARTS 5U
+#define MAX_PARTS   5U
+#define MAX_MODULES 64U
 
 struct finder {
 	struct go_session *g;
@@ -47,6 +48,8 @@ struct finder {
 	struct blocks *blocks;
 	taddr moduledata;
 	struct pcln_module tables;
+	struct addr_range text[MAX_MODULES]; /* of the program and of its plugins */
+	uint32_t n_texts;
 	struct data_part {
 		taddr start, end;
 		bool pointers, zeroed; /* zeroed: nothing of it is in the file */

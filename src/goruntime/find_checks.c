@@ -328,6 +328,14 @@ static bool is_g(struct finder *f, taddr g)
 	       rd_field(f, g, l->g_goid) < (uint64_t)1 << 48;
 }
 
+static bool is_code(const struct finder *f, taddr pc)
+{
+	for (uint32_t i = 0; i < f->n_texts; i++)
+		if (pc >= f->text[i].start && pc < f->text[i].end)
+			return true;
+	return false;
+}
+
 /** Slots of goroutines; a library's first one is not the goroutine 1, so what tells is where they
  * start. */
 static bool fits_allgs(struct finder *f, taddr at)
@@ -341,8 +349,7 @@ static bool fits_allgs(struct finder *f, taddr at)
 		taddr g = rd_uint(f, s.ptr + 8 * i, 8), pc = rd_field(f, g, l->g_startpc);
 		if (!is_g(f, g))
 			return false;
-		/* a plugin's functions are in another module */
-		if (pc >= f->tables.text && pc < f->tables.etext)
+		if (is_code(f, pc))
 			started += rd_field(f, g, l->g_goid) > 0;
 		else
 			elsewhere += pc != 0;

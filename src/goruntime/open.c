@@ -287,6 +287,25 @@ static bool choose_layout(struct go_session *g, int fd, struct err *err)
 		       why.kind != ERR_NONE ? why.msg : "no record", dwarf.msg);
 }
 
+/** The modules that this runtime keeps are plugins: their files have no runtime of their own, which
+ * a stripped one's symbol table can't tell. */
+static void find_plugins(struct go_session *g)
+{
+	const struct layout *l = &g->layout;
+	uint64_t text, at = g->sym.firstmoduledata;
+	for (uint32_t n = 0; at != 0 && n < MAX_MODULES; n++) {
+		if (!mem_uint(g->t, at + l->moduledata_text.off, 8, &text, NULL) ||
+		    !mem_uint(g->t, at + l->moduledata_next.off, 8, &at, NULL))
+			return;
+		for (uint32_t i = 0; i < g->n_images; i++) {
+			struct image_file *f = &g->images[i];
+			for (uint32_t k = 0; k < f->n_ranges && f != g->main; k++)
+				if (text >= f->ranges[k].start && text < f->ranges[k].end)
+					f->own_runtime = false;
+		}
+	}
+}
+
 #define MAX_WAIT_REASONS 128U
 
 /** The texts of g.waitreason; size is the symbol's, 0: as many as look like it. */
@@ -369,6 +388,7 @@ bool go_open(struct target *t, struct arena *session, struct go_session **ret, s
 	if (!read_release(g, err) || !choose_layout(g, fd, err))
 		return false;
 	note_found(g, g->found);
+	find_plugins(g);
 	for (uint32_t i = 0; i < N_SYMBOL_ROWS; i++) {
 		if (strcmp(SYMBOL_ROWS[i].id, "waitReasonStrings") == 0)
 			read_wait_reasons(g, size[i]);

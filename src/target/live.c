@@ -479,52 +479,9 @@ static bool live_poll(struct target *t, struct mem_span *s, size_t n)
 
 /* ---- Files of mappings ---- */
 
-/* Whether fd is the mapped file. Stacked file systems show one device in maps and another in stat.
- */
-static bool is_same_file(int fd, const struct mapping *m)
-{
-	struct stat st;
-
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == m->inode &&
-	       (dev_number(st.st_dev) == m->dev || m->dev >> 20 == 0 || major(st.st_dev) == 0);
-}
-
-/*
- * Opens a path as the process sees it, if that is the mapped file. It is looked at before it is
- * opened: a name that leads elsewhere, or a device that took its place, is not touched.
- */
-static int open_in_root(struct live *l, const char *path, const struct mapping *m,
-			struct arena *scratch)
-{
-	CLEANUP(cleanup_fd)
-	int found = openat(l->dir, arena_printf(scratch, "root%s", path), O_PATH | O_CLOEXEC);
-
-	if (!is_same_file(found, m))
-		return -1;
-	return open(arena_printf(scratch, "/proc/self/fd/%d", found),
-		    O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-}
-
-/* "\012" of maps is a newline; nothing else is escaped there. */
-static const char *unescape_newlines(const char *path, struct arena *scratch)
-{
-	char *s = arena_strdup(scratch, path), *to = s;
-
-	for (const char *p = s; *p; to++) {
-		bool newline = strncmp(p, "\\012", 4) == 0;
-
-		*to = newline ? '\n' : *p;
-		p += newline ? 4 : 1;
-	}
-	*to = '\0';
-	return s;
-}
-
 static int live_open_file(struct target *t, const struct mapping *m, struct err *err)
 {
-	CLEANUP(arena_free) struct arena scratch = {0};
 	struct live *l = live_of(t);
-	const char *tries[3];
 	int fd;
 
 	if (!(m->flags & (MAP_FILE | MAP_SHMEM))) {
@@ -532,28 +489,9 @@ static int live_open_file(struct target *t, const struct mapping *m, struct err 
 			(unsigned long long)m->start);
 		return -1;
 	}
-	/* The very file, whatever became of its name; needs CAP_CHECKPOINT_RESTORE or
-	 * CAP_SYS_ADMIN. */
-	fd = openat(l->dir,
-		    arena_printf(&scratch, "map_files/%llx-%llx", (unsigned long long)m->start,
-				 (unsigned long long)m->end),
-		    O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (is_same_file(fd, m))
+	fd = proc_mapped_file(l->dir, m);
+	if (fd >= 0)
 		return fd;
-	cleanup_fd(&fd);
-	fd = openat(l->dir, "exe", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (is_same_file(fd, m))
-		return fd;
-	cleanup_fd(&fd);
-	tries[0] = m->path;
-	tries[1] = unescape_newlines(m->path, &scratch);
-	tries[2] = arena_printf(&scratch, "%s (deleted)", m->path); /* a name that ends like this */
-	for (size_t i = 0; i < ARRAY_LEN(tries) && *m->path == '/'; i++) {
-		fd = open_in_root(l, tries[i], m, &scratch);
-		if (is_same_file(fd, m))
-			return fd;
-		cleanup_fd(&fd);
-	}
 	if (m->flags & MAP_DELETED)
 		err_set(err, ERR_OS,
 			"%s was deleted after process %d mapped it: only root can still open it",

@@ -6,16 +6,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/str.h"
+#include "target/maps.h"
 #include "target/procfs.h"
 #include "target/target.h"
 
 #define PROCESSES_MAX (1U << 22)
+#define CODE_TEXT_MAX ((size_t)2 << 20)
 
 /* False: a kernel thread, a zombie, or it ended meanwhile. */
 static bool read_row(int proc, int pid, struct arena *a, struct process_row *ret)
@@ -48,6 +51,44 @@ static bool read_row(int proc, int pid, struct arena *a, struct process_row *ret
 		ret->exe = exe;
 	}
 	return true;
+}
+
+static int process_dir(int pid)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "%s/%d", proc_root(NULL), pid);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+uint32_t process_code(int pid, struct arena *a, struct mapping **ret)
+{
+	CLEANUP(cleanup_fd) int dir = process_dir(pid);
+	struct mapping *v = NULL;
+	uint32_t n = 0, kept = 0;
+	char *text;
+	size_t len;
+
+	if (dir < 0 || !file_read(dir, "maps", CODE_TEXT_MAX, a, &text, &len, NULL) ||
+	    !maps_parse(text, len, NULL, a, &v, &n, NULL))
+		return 0;
+	for (uint32_t i = 0; i < n; i++) {
+		bool seen = !(v[i].flags & MAP_EXEC) || !(v[i].flags & MAP_FILE) || !v[i].inode;
+
+		for (uint32_t k = 0; k < kept && !seen; k++)
+			seen = v[k].dev == v[i].dev && v[k].inode == v[i].inode;
+		if (!seen)
+			v[kept++] = v[i];
+	}
+	*ret = v;
+	return kept;
+}
+
+int process_code_open(int pid, const struct mapping *m)
+{
+	CLEANUP(cleanup_fd) int dir = process_dir(pid);
+
+	return dir < 0 ? -1 : proc_mapped_file(dir, m);
 }
 
 static int compare_rows(const void *a, const void *b)

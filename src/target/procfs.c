@@ -324,3 +324,74 @@ bool proc_failed(const char *root, int dir, int pid, const char *what, struct er
 	errno = os;
 	return err_os(err, ERR_OS, "process %d: %s", pid, what);
 }
+
+/* Whether fd is the mapped file. Stacked file systems show one device in maps and another in stat.
+ */
+static bool is_same_file(int fd, const struct mapping *m)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == m->inode &&
+	       (dev_number(st.st_dev) == m->dev || m->dev >> 20 == 0 || major(st.st_dev) == 0);
+}
+
+/*
+ * Opens a path as the process sees it, if that is the mapped file. It is looked at before it is
+ * opened: a name that leads elsewhere, or a device that took its place, is not touched.
+ */
+static int open_in_root(int dir, const char *path, const struct mapping *m, struct arena *scratch)
+{
+	CLEANUP(cleanup_fd)
+	int found = openat(dir, arena_printf(scratch, "root%s", path), O_PATH | O_CLOEXEC);
+
+	if (!is_same_file(found, m))
+		return -1;
+	return open(arena_printf(scratch, "/proc/self/fd/%d", found),
+		    O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
+
+/* "\012" of maps is a newline; nothing else is escaped there. */
+static const char *unescape_newlines(const char *path, struct arena *scratch)
+{
+	char *s = arena_strdup(scratch, path), *to = s;
+
+	for (const char *p = s; *p; to++) {
+		bool newline = strncmp(p, "\\012", 4) == 0;
+
+		*to = newline ? '\n' : *p;
+		p += newline ? 4 : 1;
+	}
+	*to = '\0';
+	return s;
+}
+
+int proc_mapped_file(int dir, const struct mapping *m)
+{
+	CLEANUP(arena_free) struct arena scratch = {0};
+	const char *tries[3];
+	int fd;
+
+	/* The very file, whatever became of its name; needs CAP_CHECKPOINT_RESTORE or
+	 * CAP_SYS_ADMIN. */
+	fd = openat(dir,
+		    arena_printf(&scratch, "map_files/%llx-%llx", (unsigned long long)m->start,
+				 (unsigned long long)m->end),
+		    O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (is_same_file(fd, m))
+		return fd;
+	cleanup_fd(&fd);
+	fd = openat(dir, "exe", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (is_same_file(fd, m))
+		return fd;
+	cleanup_fd(&fd);
+	tries[0] = m->path;
+	tries[1] = unescape_newlines(m->path, &scratch);
+	tries[2] = arena_printf(&scratch, "%s (deleted)", m->path); /* a name that ends like this */
+	for (size_t i = 0; i < ARRAY_LEN(tries) && *m->path == '/'; i++) {
+		fd = open_in_root(dir, tries[i], m, &scratch);
+		if (is_same_file(fd, m))
+			return fd;
+		cleanup_fd(&fd);
+	}
+	return -1;
+}

@@ -60,4 +60,7 @@ uint32_t dev_number(uint64_t st_dev);
  */
 bool proc_failed(const char *root, int dir, int pid, const char *what, struct err *err);
 
+/** Opens the file behind a mapping, through the folder of its process; -1: it can't be had. */
+int proc_mapped_file(int dir, const struct mapping *m);
+
 #endif

@@ -165,6 +165,11 @@ struct process_row {
 /** Every process under o->proc that has an executable, in PID order. */
 bool process_list(const struct live_options *o, struct arena *a, struct process_row **ret,
 		  uint32_t *ret_n, struct err *err);
+/** The files that a process has mapped as code, its executable among them, each once; none when it
+ * can't be read. */
+uint32_t process_code(int pid, struct arena *a, struct mapping **ret);
+/** Opens one of them; -1: it can't be had. */
+int process_code_open(int pid, const struct mapping *m);
 /** How full a cgroup is, by the tightest limit over a process' cgroups. */
 struct cgroup_level {
 	bytes limit;   /* UINT64_MAX: none */

@@ -20,6 +20,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 
 # name | package | version | toolchain | CGO_ENABLED | build flags
 # They differ on purpose: release of Go, with C or without, stripped (as nats-server's and Debian's own are) or not.
+# A twin is the same program from the same source, linked with -s -w; it has the original's ports, so that one of them runs.
 # Prometheus is built without the service discoveries of the clouds, most of its dependencies.
 LIST='
 etcd|go.etcd.io/etcd/server/v3|v3.7.3|local|1|
@@ -30,6 +31,9 @@ nats-server|github.com/nats-io/nats-server/v2|v2.10.22|go1.22.12|0|-ldflags=-s\ 
 hugo|github.com/gohugoio/hugo|v0.165.0|go1.27.4|0|
 prometheus|github.com/prometheus/prometheus/cmd/prometheus|v0.316.0|local|0|-tags=remove_all_sd
 prometheus-debian|deb:prometheus|||
+etcd-stripped|twin:etcd|v3.7.3|||
+caddy-stripped|twin:caddy|v2.11.9|||
+pebble-stripped|twin:pebble|v2.1.7|||
 '
 
 die() { echo "corpus.sh: $*" >&2; exit 2; }
@@ -55,6 +59,15 @@ build_deb() {
   apt-get download "$pkg" > get.log 2>&1 && dpkg-deb -x ./"$pkg"_*.deb tree && cp "tree/usr/bin/$pkg" "$ROOT/bin/$name"
 }
 
+build_twin() {
+  local pkg ver tc cgo flags
+  IFS='|' read -r _ pkg ver tc cgo flags < <(grep "^$2|" <<<"$LIST")
+  [ -f "$ROOT/src/$2/go.sum" ] || build_go "$2" "$pkg" "$ver" "$tc" "$cgo" "$flags" || return 1
+  cd "$ROOT/src/$2"
+  export GOTOOLCHAIN=$tc GOFLAGS=-buildvcs=false GOWORK=off CGO_ENABLED=$cgo
+  eval "go build -p 1 $flags -ldflags='-s -w' -o '$ROOT/bin/$1' '$pkg'" > twin.log 2>&1
+}
+
 build() {
   local want=" $* " name pkg ver tc cgo flags t0 strip failed=0
   mkdir -p "$ROOT/bin" "$ROOT/src"
@@ -62,7 +75,7 @@ build() {
     [ -n "$name" ] || continue
     [ "$want" = "  " ] || case $want in *" $name "*) ;; *) continue;; esac
     t0=$SECONDS
-    if case $pkg in deb:*) (build_deb "$name" "${pkg#deb:}");; *) (build_go "$name" "$pkg" "$ver" "$tc" "$cgo" "$flags");; esac; then
+    if case $pkg in deb:*) (build_deb "$name" "${pkg#deb:}");; twin:*) (build_twin "$name" "${pkg#twin:}");; *) (build_go "$name" "$pkg" "$ver" "$tc" "$cgo" "$flags");; esac; then
       if readelf -SW "$ROOT/bin/$name" | grep -q ' \.symtab '; then strip=unstripped; else strip=stripped; fi
       [ -n "$ver" ] || ver=$(dpkg-deb -f "$ROOT/src/$name"/*.deb Version)
       printf '%s\tok\t%s\t%s\t%ss\t%s\t%s\n' "$name" "$ver" "$(go version "$ROOT/bin/$name" | awk '{ print $NF }')" \
@@ -231,7 +244,7 @@ case $ACT in
 list)  names;;
 build) build "$@";;
 up|grow|shrink|down)
-  NAME=${1:-}; BIN=$ROOT/bin/$NAME fn=${NAME//-/_}
+  NAME=${1:-}; BIN=$ROOT/bin/$NAME fn=${NAME%-stripped}; fn=${fn//-/_}
   declare -F "${fn}_up" > /dev/null || die "no such program: '$NAME' (one of: $(names | grep -vx etcdctl | tr '\n' ' '))"
   [ -x "$BIN" ] || die "not built yet: corpus.sh build $NAME"
   mkdir -p "$ROOT/run/$NAME"; cd "$ROOT/run/$NAME"

@@ -8,11 +8,14 @@ import urllib.request
 import pytest
 from conftest import ROOT, lines, ledger, view
 from demos import parse_heap_txt
+from test_stripped import compare
 
 CORPUS = ROOT / "tests/live/corpus.sh"
 HOME = pathlib.Path(os.environ.get("ROOT", "/tmp/corpus"))
 # The short form builds only what compiles quickly; a program that is there already is always used.
-PROGRAMS = [("etcd", False), ("caddy", True), ("pebble", False), ("hugo", True), ("prometheus", True)]
+PROGRAMS = [("etcd", False), ("caddy", True), ("pebble", False), ("hugo", True), ("prometheus", True),
+            # release builds: our own -s -w, one whose makers strip it, and what Debian serves
+            ("etcd-stripped", True), ("caddy-stripped", True), ("pebble-stripped", True), ("nats-server", True), ("prometheus-debian", True)]
 
 
 def corpus(action, name, timeout=600, **env):
@@ -26,7 +29,7 @@ def corpus(action, name, timeout=600, **env):
 def program(request):
     name, _ = request.param
     # etcd is shrunk by its client
-    for part in (name, "etcdctl") if name == "etcd" else (name,):
+    for part in (name, "etcdctl") if name.startswith("etcd") else (name,):
         if not (HOME / "bin" / part).exists():
             corpus("build", part, timeout=1500)
     pid, pprof = corpus("up", name)[:2]
@@ -65,8 +68,11 @@ class TestProgram:
 
     def test_grown(self, program):
         name, pid, pprof = program
-        corpus("grow", name, N={"etcd": "20000", "caddy": "200", "hugo": "1000"}.get(name, ""))
-        self.check(name, pid, "grown")
+        corpus("grow", name, N={"etcd": "20000", "caddy": "200", "hugo": "1000"}.get(name.removesuffix("-stripped"), ""))
+        d = self.check(name, pid, "grown")
+        # the very process once more, as if its file had no symbols
+        for v, diff, _ in compare(pid) if not d["target"]["stripped"] else ():
+            assert not diff, (name, v, diff[:8])
         for v in ("memstats", "spans", "goroutines", "maps"):
             assert view(v, pid)
         if pprof != "-":
@@ -85,3 +91,39 @@ class TestProgram:
     def test_json_is_one_document(self, program):
         _, pid, _ = program
         assert json.loads(json.dumps(view("maps", pid)))
+
+
+def loaded(name):
+    """A program after a load and two forced GCs: what does not depend on the moment."""
+    for part in (name, "etcdctl") if name.startswith("etcd") else (name,):
+        if not (HOME / "bin" / part).exists():
+            corpus("build", part, timeout=1500)
+    pid, pprof = corpus("up", name)[:2]
+    try:
+        corpus("grow", name, N={"etcd": "20000", "caddy": "200"}[name.removesuffix("-stripped")])
+        for _ in range(2):  # the second one publishes what the first one found
+            with urllib.request.urlopen(f"http://{pprof}/debug/pprof/heap?gc=1&debug=1", timeout=60) as f:
+                f.read()
+        d = ledger(int(pid))
+        return d, sum(g["count"] for g in view("goroutines", int(pid))["groups"])
+    finally:
+        corpus("down", name)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["etcd", "caddy"])
+def test_twins(name):
+    """The same source with and without -s -w, under the same load: the same numbers, as far as the load is the same."""
+    (a, ga), (b, gb) = loaded(name), loaded(name + "-stripped")
+    assert a["target"]["stripped"] is False and b["target"]["stripped"] is True
+    la, lb = lines(a), lines(b)
+    for d, x in ((a, la), (b, lb)):
+        assert x["unexplained"]["resident"] < 0.005 * d["os"]["rss"]
+    # a sampled profile of the same heap, and what the collector marked: the load's own noise is a few percent
+    for what, x, y, slack in (("live", la["heap.live"]["bytes"], lb["heap.live"]["bytes"], 4 << 20),
+                              ("profile", a["profile"]["inuse_space"], b["profile"]["inuse_space"], 8 << 20),
+                              ("mspan", la["runtime.mspan"]["bytes"], lb["runtime.mspan"]["bytes"], 2 << 20),
+                              ("data", la["binary.data"]["bytes"], lb["binary.data"]["bytes"], 64 << 10),
+                              ("goroutines", ga, gb, 30)):
+        print(name, what, x, y)
+        assert abs(x - y) <= 0.15 * max(x, y) + slack, (name, what, x, y)
