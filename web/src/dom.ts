@@ -4,6 +4,11 @@ type Attrs = Record<string, unknown>;
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** Codes that would move, hide or turn round what is beside them are shown as what they are: names come from outside. */
+export function plain(text: string): string {
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, (c) => (c.charCodeAt(0) < 256 ? `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}` : `\\u${c.charCodeAt(0).toString(16)}`));
+}
+
 function fill(el: Element, attrs: Attrs | null, children: Child[]): void {
   for (const [key, value] of Object.entries(attrs ?? {})) {
     if (key.startsWith("aria-") && typeof value === "boolean") {
@@ -13,7 +18,7 @@ function fill(el: Element, attrs: Attrs | null, children: Child[]): void {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) el.addEventListener(key.slice(2), value as EventListener);
     else if (key === "style") Object.assign((el as HTMLElement).style, value as object); // CSSOM: the CSP has no inline styles
-    else el.setAttribute(key, value === true ? "" : String(value));
+    else el.setAttribute(key, value === true ? "" : key === "title" || key === "aria-label" ? plain(String(value)) : String(value));
   }
   add(el, children);
 }
@@ -22,7 +27,7 @@ export function add(el: Element, children: Child[]): void {
   for (const c of children) {
     if (c === null || c === undefined || c === false) continue;
     if (Array.isArray(c)) add(el, c);
-    else el.append(c instanceof Node ? c : String(c));
+    else el.append(c instanceof Node ? c : plain(String(c)));
   }
 }
 

@@ -36,8 +36,14 @@ function row(c: Context, r: BridgeRow, most: number, least: number, open: boolea
     title: r.why, onclick: toggle }, cells));
 }
 
+/** The pages of this process that the command line's sentences point to. */
+const POINTS: Record<string, string> = { spans: "spans", goroutines: "goroutines", memstats: "memstats", profile: "profile" };
+function look(c: Context, x: Cause): Child {
+  const to = [...new Set(x.actions.flatMap((a) => [...a.do.matchAll(/`whyrss (\w+)`/g)].map((m) => m[1]!)))].filter((n) => POINTS[n]);
+  return to.length ? h("p", null, "Look closer: ", to.map((n, i) => [i ? ", " : "", h("a", { href: `#/${c.target}/${POINTS[n]!}` }, n)])) : null;
+}
 function action(a: Cause["actions"][number]): Child {
-  const text = a.saves > 0 ? [h("strong", null, `−${bytes(a.saves)}: `), a.do] : a.do;
+  const what = a.do.replaceAll("`", ""), text = a.saves > 0 ? [h("strong", null, `−${bytes(a.saves)}: `), what] : what;
   return [text, a.costs && a.costs !== "nothing" ? h("span", { class: "dim" }, ` — costs ${a.costs}`) : null];
 }
 
@@ -126,7 +132,8 @@ export function ledgerPage(c: Context): Page {
         first ? h("span", { class: "cause-do" }, h("span", { class: "arrow", "aria-hidden": "true" }, "→ "), action(first)) : null),
       h("div", { class: "cause-more" },
         x.evidence.length ? h("div", null, h("h3", null, "What says so"), h("ul", null, x.evidence.map((e) => h("li", null, e)))) : null,
-        x.actions.length > 1 ? h("div", null, h("h3", null, "What else can be done"), h("ul", null, x.actions.slice(1).map((a) => h("li", null, action(a))))) : null));
+        x.actions.length > 1 ? h("div", null, h("h3", null, "What else can be done"), h("ul", null, x.actions.slice(1).map((a) => h("li", null, action(a))))) : null,
+        look(c, x)));
     d.addEventListener("toggle", () => {
       if (d.open) openCauses.add(x.id + x.title);
       else openCauses.delete(x.id + x.title);

@@ -4,7 +4,7 @@ import "./style.css";
 import { get, Live, meta, reportAt, reportOf } from "./api";
 import type { Ledger, Meta, Process } from "./api";
 import { comparePage, keep } from "./compare";
-import { add, h, put, Table } from "./dom";
+import { add, h, plain, put, Table } from "./dom";
 import { base, bytes } from "./format";
 import { goroutinesPage, ledgerPage, spansPage } from "./ledger";
 import { mapPage } from "./map";
@@ -25,7 +25,7 @@ const PAGES: Record<string, { title: string; make: (c: Context) => Page }> = {
 const app = document.getElementById("app")!;
 const spoken = h("div", { class: "sr", role: "status", "aria-live": "polite" });
 const nav = h("nav", { "aria-label": "Pages" }), who = h("div", { class: "who" }), main = h("main", { id: "main", tabindex: -1 }), tools = h("div", { class: "tools" }), banner = h("div", { class: "banner", role: "alert", hidden: true });
-let live: Live | null = null, page: Page | null = null, unlisten: (() => void) | null = null, shownAt = "", m: Meta;
+let live: Live | null = null, page: Page | null = null, unlisten: (() => void) | null = null, shownAt = "", shownHash = "", m: Meta;
 
 // ---- theme ----
 function stored(): string | null {
@@ -59,6 +59,7 @@ function setParams(change: Record<string, string | null>): void {
   for (const [k] of Object.entries(change)) if (context) { if (at.params.has(k)) context.params.set(k, at.params.get(k)!); else context.params.delete(k); }
   const q = at.params.toString(), path = at.kind === "target" ? `${at.target}/${at.page}` : at.kind;
   history.replaceState(null, "", `#/${path}${q ? `?${q}` : ""}`);
+  shownHash = location.hash;
 }
 let context: Context | null = null;
 
@@ -139,8 +140,9 @@ function say(text: string): void {
 
 async function show(): Promise<void> {
   const at = place(), key = `${at.kind}/${at.target}/${at.page}`;
-  if (key === shownAt && page) return;
+  if (key === shownAt && location.hash === shownHash && page) return;
   shownAt = key;
+  shownHash = location.hash;
   unlisten?.();
   page?.close?.();
   page = null;
@@ -167,7 +169,7 @@ async function show(): Promise<void> {
   context = { target: at.target, live: live!, meta: m, params: at.params, setParams, say };
   page = at.kind === "target" ? PAGES[at.page]!.make(context) : at.kind === "compare" ? comparePage(m, at.params, setParams) : processesPage();
   main.replaceChildren(page.el);
-  document.title = at.kind === "target" ? `${PAGES[at.page]!.title} · ${live?.latest ? base(live.latest.target.exe) : ""} · whyrss` : at.kind === "compare" ? "Compare · whyrss" : "whyrss";
+  document.title = plain(at.kind === "target" ? `${PAGES[at.page]!.title} · ${live?.latest ? base(live.latest.target.exe) : ""} · whyrss` : at.kind === "compare" ? "Compare · whyrss" : "whyrss");
   if (live && page.update) {
     const fn = page.update;
     unlisten = live.listen((l) => { if (!live?.paused || !page || page.update === fn) fn(l); });
@@ -188,6 +190,8 @@ document.addEventListener("keydown", (e) => {
   else if (e.key === "/") { const box = document.querySelector<HTMLInputElement>("input[type=search]"); if (box) { e.preventDefault(); box.focus(); } }
 });
 window.addEventListener("hashchange", () => void show());
+// the address after # is the page that is shown, so the link that skips the header can't change it
+document.querySelector(".skip")?.addEventListener("click", (e) => { e.preventDefault(); main.focus(); });
 
 add(app, [h("header", null, h("a", { class: "brand", href: reportOf ? `#/${reportOf}/ledger` : "#/processes", "aria-label": "whyrss, all processes" }, "why", h("b", null, "rss")), who, tools, nav), banner, main, spoken]);
 drawTools();

@@ -278,7 +278,7 @@ export function profilePage(c: Context): Page {
       l.forEach((n) => { at.set(n, { x, y, w: width(n) }); x += width(n) + 28; });
       y += 92;
     });
-    const svg = s("svg", { class: "graph", width: Math.max(most, 200), height: y, viewBox: `0 0 ${Math.max(most, 200)} ${y}`, role: "img", "aria-label": `Call graph of ${keep.size} functions; Top and Peek have the same numbers as text` });
+    const svg = s("svg", { class: "graph", width: Math.max(most, 200), height: y, viewBox: `0 0 ${Math.max(most, 200)} ${y}`, role: "group", "aria-label": `Call graph of ${keep.size} functions; Top and Peek have the same numbers as text` });
     svg.append(s("defs", null, s("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" }, s("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow-head" }))));
     for (const e of es) {
       const a = at.get(e.from)!, b = at.get(e.to)!;
@@ -288,7 +288,7 @@ export function profilePage(c: Context): Page {
     }
     for (const [n, p] of at) {
       const r = keep.get(n)!, heat = all ? Math.min(1, Math.abs(r.flat) / all) : 0;
-      const g = s("g", { class: "node", "data-name": n, tabindex: 0, role: "button", "aria-label": `${n}, flat ${said(r.flat)}, cum ${said(r.cum)}`,
+      const g = s("g", { class: "node", "data-name": n, tabindex: 0, role: "button",
         onclick: () => { c.setParams({ view: "peek", peek: n }); draw(); }, onkeydown: (e: KeyboardEvent) => { if (e.key === "Enter") { c.setParams({ view: "peek", peek: n }); draw(); } }, oncontextmenu: (e: MouseEvent) => openMenu(e, n) },
         s("title", null, n), s("rect", { x: p.x, y: p.y, width: p.w, height: 44, rx: 5, style: { fill: `color-mix(in srgb, var(--card), #e69f00 ${Math.round(heat * 85)}%)` } }),
         s("text", { x: p.x + p.w / 2, y: p.y + 18, "text-anchor": "middle" }, short(n).length > 40 ? `${short(n).slice(0, 39)}…` : short(n)),

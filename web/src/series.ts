@@ -1,6 +1,9 @@
 // Numbers over time, drawn by uPlot; a table says the same to who can't see it.
 import uPlot from "uplot";
 import { h } from "./dom";
+import { bytes } from "./format";
+
+const POWERS = Array.from({ length: 46 }, (_, i) => 2 ** i);
 
 export interface Line { label: string; colour: string; width?: number }
 
@@ -24,6 +27,11 @@ export class Series {
     this.plot = null;
     this.draw();
   };
+  /** Of few points, half a minute: uPlot would show years around a single one. */
+  private span(lo: number, hi: number): [number, number] {
+    const first = this.times[0]!, last = this.times[this.times.length - 1]!;
+    return last - first < 0.5 ? [last - 30, last + 1] : [Math.max(lo, first), Math.min(hi, last)];
+  }
   private width(): number { return Math.max(200, this.el.clientWidth); }
   private colour(c: string): string {
     const m = /^var\((.*)\)$/.exec(c);
@@ -46,8 +54,8 @@ export class Series {
     const axis = { stroke: this.colour("var(--dim)"), grid: { stroke: this.colour("var(--line)"), width: 1 }, ticks: { stroke: this.colour("var(--line)") }, font: "11px system-ui" };
     this.plot = new uPlot({
       width: this.width(), height: this.height, cursor: { drag: { x: true, y: false } },
-      scales: { x: { range: (_u, lo, hi) => (hi - lo < 0.5 && this.times.length < 30 ? [hi - 30, hi + 1] : [lo, hi]) }, y: { range: (_u, lo, hi) => [Math.min(0, lo), (hi || 1) * 1.08] } },
-      axes: [{ ...axis }, { ...axis, size: 74, values: (_u, v) => v.map((n) => this.unit(n)) }],
+      scales: { x: { range: (_u, lo, hi) => this.span(lo, hi) }, y: { range: (_u, lo, hi) => [Math.min(0, lo), (hi || 1) * 1.08] } },
+      axes: [{ ...axis }, { ...axis, size: 74, ...(this.unit === bytes ? { incrs: POWERS } : {}), values: (_u, v) => v.map((n) => this.unit(n)) }],
       series: [{}, ...this.lines.map((l) => ({ label: l.label, stroke: this.colour(l.colour), width: l.width ?? 2, points: { show: this.times.length < 3 },
         value: (_u: uPlot, v: number | null) => (v === null ? "" : this.unit(v)) }))],
     }, data, this.el);
