@@ -52,7 +52,7 @@ static bool check_words(const struct request *q, uint32_t n_words, const char *e
 			       "%s: give two targets: PIDs, process names, cores or "
 			       "captures",
 			       v->name);
-	if (n_words > 1)
+	if (n_words > 1 && !(v->flags & VIEW_MANY))
 		return err_set(err, ERR_USAGE, "%.40s: one argument too many; see whyrss help %s",
 			       extra, v->name);
 	if (!(v->flags & VIEW_TARGET)) {
@@ -113,6 +113,8 @@ bool request_parse(int argc, const char *const *argv, struct request *ret, struc
 		return false;
 	if (word && !*word)
 		return err_set(err, ERR_USAGE, "TARGET is empty; give a PID or a process name");
+	for (uint32_t i = at; i < args.n_words && q.view->flags & VIEW_MANY; i++)
+		q.words[q.n_words++] = args.words[i];
 	if (q.view->flags & VIEW_TWO)
 		q.second = args.words[at + 1];
 	if (q.second && !*q.second)

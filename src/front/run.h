@@ -25,7 +25,7 @@ struct request {
 	const char *target;		 /* NULL: none */
 	const char *second;		 /* of VIEW_TWO */
 	const char *word;		 /* of help, completion, reference; NULL: none */
-	const char *words[OPTION_WORDS]; /* of VIEW_WATCH, behind its name */
+	const char *words[OPTION_WORDS]; /* of VIEW_WATCH and VIEW_MANY, behind its name */
 	uint32_t n_words;
 	const char *const *rest; /* what followed "--"; NULL: nothing did */
 	uint32_t n_rest;

@@ -21,12 +21,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "front/mhd.h"
 #include "front/web_answer.h"
 #include "front/web_asset.h"
 #include "front/web_guard.h"
 #include "front/web_pool.h"
 #include "front/web_pprof.h"
+#include "front/web_shelf.h"
 
 #define LISTEN_DEFAULT	   "127.0.0.1:8601"
 #define CONNECTIONS	   768U
@@ -37,14 +39,24 @@
 #define VALUE_MAX_CHARS	   4096U
 #define PEM_MAX		   ((size_t)1 << 20)
 #define BODY_MAX	   ((size_t)16 << 10)
+#define UPLOADS_MAX	   3 /* at once: each may hold SHELF_SENT_MAX */
+#define FILE_MAX	   ((size_t)512 << 20)
+#define UPLOAD_PATH	   "/api/1/profiles"
 
 struct web {
 	struct mhd mhd;
 	struct MHD_Daemon *daemon;
 	struct pool *pool;
 	struct guard guard;
+	struct shelf *shelf;
 	bool tls;
-	struct web_name only; /* what the command line named; a file's name is from there */
+	struct web_name targets[OPTION_WORDS]; /* what the command line named; texts from there */
+	uint32_t n_targets;
+	const char *files[OPTION_WORDS]; /* those of them that are files: "file/0" … */
+	uint32_t n_files;
+	struct web_name only; /* the only target, if it is no profile */
+	int uploads;	      /* that are being received; of MHD's thread */
+	uint64_t serial;
 };
 
 enum { CALL_NEW, CALL_WAITS, CALL_STREAMS };
@@ -61,7 +73,8 @@ struct call {
 	bool headed; /* HEAD */
 	bool pprof;  /* errors as net/http/pprof words them */
 	struct str body;
-	bool body_too_long;
+	size_t body_max;
+	bool body_too_long, uploads;
 };
 
 #define OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -298,6 +311,8 @@ static struct question *question_new(struct call *k, enum ask is, const struct w
 	q->max_age = FRESH_NS;
 	if (of->file)
 		q->of.file = arena_strdup(&q->mem, of->file);
+	if (of->profile)
+		q->of.profile = arena_strdup(&q->mem, of->profile);
 	k->web->mhd.get_connection_values(k->c, MHD_GET_ARGUMENT_KIND, add_param, &g);
 	if (g.too_many) {
 		question_free(q);
@@ -320,8 +335,8 @@ static bool take_params(struct question *q, struct err *err)
 {
 	struct str key = {0};
 
-	str_addf(&key, "%d %s %s", (int)q->ask, q->view ? q->view->name : "",
-		 q->what ? q->what : "");
+	str_addf(&key, "%d %s %s %s", (int)q->ask, q->view ? q->view->name : "",
+		 q->what ? q->what : "", q->of.profile ? q->of.profile : "");
 	for (uint32_t i = 0; i < q->n_params; i++) {
 		const struct web_param *p = &q->params[i];
 		const char *number = p->value;
@@ -450,6 +465,8 @@ static enum MHD_Result route_target(struct call *k, const struct web_name *of, c
 			return ask_view(k, PARTS[i].is, of, NULL, NULL);
 	if (str_starts(rest, "stacks/"))
 		return ask_view(k, ASK_STACKS, of, NULL, rest + strlen("stacks/"));
+	if (str_starts(rest, "pprof/"))
+		return ask_view(k, ASK_TEXT, of, NULL, rest + strlen("pprof/"));
 	v = view_find(rest);
 	if (!v || !v->run || !(v->flags & VIEW_TARGET))
 		return refuse(k->web, k->c, 404, "There is no such view; whyrss help lists them.");
@@ -465,11 +482,53 @@ static bool take_name(const struct web *w, const char **path, struct web_name *r
 
 	if ((!pid && !str_starts(*path, "file/")) || !str_u64(&at, false, &n) || *at != '/')
 		return false;
-	if (pid ? n == 0 || n > INT32_MAX : n > 0 || !w->only.file)
+	if (pid ? n == 0 || n > INT32_MAX : n >= w->n_files)
 		return false;
-	*ret = pid ? (struct web_name){.pid = (int)n} : (struct web_name){.file = w->only.file};
+	*ret = (struct web_name){.pid = pid ? (int)n : 0};
+	for (uint32_t i = 0; i < w->n_targets && !pid; i++)
+		if (w->targets[i].file == w->files[n])
+			*ret = w->targets[i];
 	*path = at + 1;
 	return true;
+}
+
+/* "profile/0/stacks": of what is on the shelf. */
+static enum MHD_Result route_profile(struct call *k, const char *path)
+{
+	const char *rest = strchr(path, '/');
+	char id[32];
+
+	if (rest && (size_t)(rest - path) < sizeof(id)) {
+		struct web_name of = {.profile = id};
+
+		snprintf(id, sizeof(id), "%.*s", (int)(rest - path), path);
+		rest++;
+		if (!strcmp(rest, "stacks"))
+			return ask_view(k, ASK_STACKS, &of, NULL, "");
+		if (str_starts(rest, "pprof/"))
+			return ask_view(k, ASK_TEXT, &of, NULL, rest + strlen("pprof/"));
+	}
+	return refuse(k->web, k->c, 404, "There is no such page.");
+}
+
+static enum MHD_Result take_upload(struct call *k)
+{
+	struct err err = {0};
+	struct question *q;
+	char what[24];
+
+	snprintf(what, sizeof(what), "%llu", (unsigned long long)k->web->serial++);
+	q = question_new(k, ASK_UPLOAD, &(struct web_name){0}, &err);
+	if (!q)
+		return refuse_err(k, &err);
+	q->what = arena_strdup(&q->mem, what); /* no other is equal to it */
+	if (!take_params(q, &err)) {
+		question_free(q);
+		return refuse_err(k, &err);
+	}
+	q->body = k->body;
+	k->body = (struct str){0};
+	return ask(k, q);
 }
 
 static enum MHD_Result route_api(struct call *k, const char *path)
@@ -479,7 +538,12 @@ static enum MHD_Result route_api(struct call *k, const char *path)
 	if (!strcmp(path, "processes"))
 		return ask_view(k, ASK_PROCESSES, &of, &VIEWS[VIEW_ID_PROCESSES], NULL);
 	if (!strcmp(path, "meta"))
-		return send_answer(k->web, k->c, web_meta(k->web->only.file));
+		return send_answer(k->web, k->c, web_meta(k->web->files, k->web->n_files));
+	if (!strcmp(path, "profiles"))
+		return k->uploads ? take_upload(k)
+				  : ask_view(k, ASK_SHELF, &(struct web_name){0}, NULL, NULL);
+	if (str_starts(path, "profile/"))
+		return route_profile(k, path + strlen("profile/"));
 	if (take_name(k->web, &path, &of))
 		return route_target(k, &of, path);
 	return refuse(k->web, k->c, 404, "There is no such page.");
@@ -587,15 +651,27 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
 		k = calloc(1, sizeof(*k));
 		if (!k)
 			return MHD_NO;
-		*k = (struct call){.web = w, .c = c, .pprof = strstr(url, "/debug/pprof/") != NULL};
+		*k = (struct call){.web = w,
+				   .c = c,
+				   .pprof = strstr(url, "/debug/pprof/") != NULL,
+				   .body_max = BODY_MAX};
 		*state = k;
+		/* What a stranger sends is not kept while it comes in. */
+		if (!strcmp(url, UPLOAD_PATH) && !strcmp(method, "POST") &&
+		    !check_caller(w, c, &status)) {
+			k->uploads = true;
+			k->body_max = w->uploads < UPLOADS_MAX ? SHELF_SENT_MAX : 0;
+			w->uploads++;
+		}
 		return MHD_YES;
 	}
 	if (*n_data) {
-		if (k->body.n + *n_data > BODY_MAX)
+		if (k->body_too_long || k->body.n + *n_data > k->body_max) {
 			k->body_too_long = true;
-		else
+			str_free(&k->body);
+		} else {
 			str_addn(&k->body, data, *n_data);
+		}
 		*n_data = 0;
 		return MHD_YES;
 	}
@@ -613,8 +689,12 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *c, const char *u
 	why = check_caller(w, c, &status);
 	if (why)
 		return refuse(w, c, status, why);
+	if (k->body_too_long && k->uploads && !k->body_max)
+		return refuse(w, c, 503, "Others are sending profiles; try again in a moment.");
 	if (k->body_too_long)
-		return refuse(w, c, 413, "The request is too large.");
+		return refuse(w, c, 413,
+			      k->uploads ? "A profile may be up to 64 MiB."
+					 : "The request is too large.");
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0 &&
 	    strcmp(method, "POST") != 0)
 		return refuse(w, c, 405, "GET, HEAD and POST are answered here.");
@@ -633,6 +713,7 @@ static void completed(void *ctx, struct MHD_Connection *c, void **state,
 		return;
 	if (k->is == CALL_STREAMS)
 		pool_unsubscribe(k->web->pool, &k->stream);
+	k->web->uploads -= k->uploads;
 	answer_drop(k->event);
 	answer_drop(k->waiter.answer);
 	str_free(&k->body);
@@ -834,23 +915,42 @@ static bool start(struct web *w, int fd, const struct sockaddr_storage *at, stru
 	return true;
 }
 
-/* The target that the command line names, checked before anything listens. */
-static bool find_target(const char *word, struct arena *a, struct web_name *ret, struct err *err)
+/* What the command line names, checked before anything listens. */
+static bool add_target(struct web *w, const struct serve_options *o, const char *word,
+		       struct arena *a, struct err *err)
 {
-	struct source_word w;
+	const struct shelved *of;
+	struct source_word is;
+	char *text;
+	size_t n;
 
-	if (!source_find(word, a, &w, err))
+	if (!source_find(word, a, &is, err))
 		return false;
-	if (w.kind > SOURCE_CAPTURE)
-		return source_refuse(&w, err);
-	*ret = (struct web_name){.pid = w.pid, .file = w.kind == SOURCE_PROCESS ? NULL : word};
-	return true;
+	switch (is.kind) {
+	case SOURCE_PROCESS:
+		w->targets[w->n_targets++] = (struct web_name){.pid = is.pid};
+		return true;
+	case SOURCE_CORE:
+	case SOURCE_CAPTURE:
+		w->files[w->n_files++] = word;
+		w->targets[w->n_targets++] = (struct web_name){.file = word, .exe = o->exe};
+		return true;
+	case SOURCE_PROFILE:
+	case SOURCE_FILE:
+		if (!file_read(AT_FDCWD, is.path, FILE_MAX, a, &text, &n, err))
+			return false;
+		if (!shelf_add(w->shelf, word, true, (const uint8_t *)text, n, &of, err))
+			return err_in(err, "%.120s", word);
+		shelf_return(w->shelf, of);
+		return true;
+	default:
+		return source_refuse(&is, err);
+	}
 }
 
-static bool serve(const struct request *q, struct err *err)
+static bool serve(const struct serve_options *o, struct err *err)
 {
-	const struct option_value *o = q->options.v;
-	const char *text = o[OPT_LISTEN].set ? o[OPT_LISTEN].text : LISTEN_DEFAULT;
+	const char *text = o->listen ? o->listen : LISTEN_DEFAULT;
 	struct sockaddr_storage at = {0};
 	char token[TOKEN_CHARS + 1];
 	struct web w = {0};
@@ -863,25 +963,34 @@ static bool serve(const struct request *q, struct err *err)
 
 	if (!parse_listen(text, &at, err))
 		return false;
-	if (o[OPT_ALLOW_HOST].set) {
-		names = strdup(o[OPT_ALLOW_HOST].text);
+	if (o->allow_host) {
+		names = strdup(o->allow_host);
 		if (!names || !guard_names(&w.guard, names))
 			return err_set(err, ERR_USAGE,
 				       "--allow-host: up to %u host names without ports, split by "
 				       "commas",
 				       GUARD_NAMES);
 	}
-	if (o[OPT_TLS_CERT].set != o[OPT_TLS_KEY].set)
+	if (!o->tls_cert != !o->tls_key)
 		return err_set(err, ERR_USAGE, "--tls-cert and --tls-key go together");
-	w.tls = o[OPT_TLS_CERT].set;
-	if (q->word && !find_target(q->word, &mem, &w.only, err))
-		return false;
+	w.tls = o->tls_cert != NULL;
+	w.shelf = shelf_new();
+	if (!w.shelf)
+		return err_set(err, ERR_LIMIT, "no memory for the server");
+	for (uint32_t i = 0; i < o->n_words; i++)
+		if (!add_target(&w, o, o->words[i], &mem, err))
+			goto end;
+	if (o->profile)
+		shelf_add_read(w.shelf, o->profile_name, o->profile, o->profile_mem);
+	if (o->n_words == 1 && w.n_targets == 1)
+		w.only = w.targets[0];
 	if (!mhd_load(&w.mhd, err))
-		return false;
-	if (w.tls && w.mhd.is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
-		return err_set(err, ERR_OS, "this libmicrohttpd was built without TLS");
-	if (w.tls && (!read_pem(o[OPT_TLS_CERT].text, &cert, err) ||
-		      !read_pem(o[OPT_TLS_KEY].text, &key, err)))
+		goto end;
+	if (w.tls && w.mhd.is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+		err_set(err, ERR_OS, "this libmicrohttpd was built without TLS");
+		goto end;
+	}
+	if (w.tls && (!read_pem(o->tls_cert, &cert, err) || !read_pem(o->tls_key, &key, err)))
 		goto end;
 	if (!is_loopback(&at) && !w.tls) {
 		if (!make_token(token, err))
@@ -898,7 +1007,7 @@ static bool serve(const struct request *q, struct err *err)
 	fd = open_socket(&at, text, err);
 	if (fd < 0)
 		goto end;
-	if (!pool_open(web_answer, &w.pool, err)) {
+	if (!pool_open(web_answer, w.shelf, &w.pool, err)) {
 		cleanup_fd(&fd);
 		goto end;
 	}
@@ -914,17 +1023,31 @@ static bool serve(const struct request *q, struct err *err)
 	pool_close(w.pool);
 	cleanup_fd(&fd);
 end:
+	shelf_free(w.shelf);
 	str_free(&cert);
 	str_free(&key);
 	return ok;
 }
 
-enum exit_code serve_run(const struct request *q, struct str *messages)
+enum exit_code serve_with(const struct serve_options *o, struct str *messages)
 {
 	struct err err = {0};
 
-	if (serve(q, &err))
+	if (serve(o, &err))
 		return EXIT_ANSWERED;
 	message_add(messages, &err);
 	return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
+}
+
+enum exit_code serve_run(const struct request *q, struct str *messages)
+{
+	const struct option_value *o = q->options.v;
+	struct serve_options s = {.words = q->words, .n_words = q->n_words};
+
+	s.listen = o[OPT_LISTEN].set ? o[OPT_LISTEN].text : NULL;
+	s.allow_host = o[OPT_ALLOW_HOST].set ? o[OPT_ALLOW_HOST].text : NULL;
+	s.tls_cert = o[OPT_TLS_CERT].set ? o[OPT_TLS_CERT].text : NULL;
+	s.tls_key = o[OPT_TLS_KEY].set ? o[OPT_TLS_KEY].text : NULL;
+	s.exe = o[OPT_EXE].set ? o[OPT_EXE].text : NULL;
+	return serve_with(&s, messages);
 }

@@ -13,6 +13,7 @@
 #include "front/web_metrics.h"
 #include "front/web_pprof.h"
 #include "front/web_report.h"
+#include "front/web_stacks.h"
 #include "view/page_map.h"
 
 #define JSON "application/json; charset=utf-8"
@@ -177,7 +178,7 @@ static void add_info(struct str *b, bool first, const char *id, const char *titl
 	str_add(b, "}");
 }
 
-void web_meta_write(struct str *b, const char *file)
+void web_meta_write(struct str *b, const char *const *files, uint32_t n_files)
 {
 	static const struct {
 		const char *name, *kind, *meaning;
@@ -208,16 +209,18 @@ void web_meta_write(struct str *b, const char *file)
 		str_add(b, "}");
 	}
 	str_add(b, "],\"files\":[");
-	if (file)
-		str_add_json(b, file);
+	for (uint32_t i = 0; i < n_files; i++) {
+		str_add(b, i ? "," : "");
+		str_add_json(b, files[i]);
+	}
 	str_add(b, "]}\n");
 }
 
-struct answer *web_meta(const char *file)
+struct answer *web_meta(const char *const *files, uint32_t n_files)
 {
 	struct answer *ret = answer_new(200, JSON);
 
-	web_meta_write(&ret->body, file);
+	web_meta_write(&ret->body, files, n_files);
 	return ret;
 }
 
@@ -247,9 +250,12 @@ struct answer *web_answer(struct pool *p, struct job *j)
 		[ASK_MAP] = map,
 		[ASK_AT] = at,
 		[ASK_STACKS] = web_stacks,
+		[ASK_TEXT] = web_text,
 		[ASK_PPROF] = web_pprof,
 		[ASK_METRICS] = metrics,
 		[ASK_REPORT] = report,
+		[ASK_SHELF] = web_shelf,
+		[ASK_UPLOAD] = web_upload,
 	};
 	CLEANUP(arena_free) struct arena a = {0};
 	struct err err = {0};

@@ -41,6 +41,7 @@ struct pool {
 	uint32_t n_jobs;
 	struct subscriber *subscribers;
 	answer_fn answer;
+	struct shelf *shelf;
 	/* the machine's answers: kept for FRESH_NS */
 	struct kept *kept;
 	int64_t kept_at;
@@ -66,6 +67,7 @@ void question_free(struct question *q)
 {
 	if (!q)
 		return;
+	str_free(&q->body);
 	arena_free(&q->mem);
 	free(q);
 }
@@ -204,7 +206,7 @@ static bool held_open(struct held *h, struct err *err)
 
 	arena_init(&a, 0);
 	return (h->of.pid || source_find(h->of.file, &a, &word, err)) &&
-	       source_open(&word, &(struct source_options){0}, &h->source, err);
+	       source_open(&word, &(struct source_options){.exe = h->of.exe}, &h->source, err);
 }
 
 bool held_snapshot(struct held *h, uint32_t needs, int64_t max_age, struct err *err)
@@ -716,7 +718,12 @@ static void *work(void *ctx)
 	return NULL;
 }
 
-bool pool_open(answer_fn fn, struct pool **ret, struct err *err)
+struct shelf *pool_shelf(const struct pool *p)
+{
+	return p->shelf;
+}
+
+bool pool_open(answer_fn fn, struct shelf *shelf, struct pool **ret, struct err *err)
 {
 	struct pool *p = calloc(1, sizeof(*p));
 	pthread_condattr_t attr;
@@ -724,6 +731,7 @@ bool pool_open(answer_fn fn, struct pool **ret, struct err *err)
 	if (!p)
 		return err_set(err, ERR_LIMIT, "no memory for the server");
 	p->answer = fn;
+	p->shelf = shelf;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

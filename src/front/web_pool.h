@@ -17,8 +17,10 @@
 
 /** Which target a question is about. */
 struct web_name {
-	int pid;	  /* > 0: a process */
-	const char *file; /* else a file that the command line named or a client sent; NULL: none */
+	int pid;	     /* > 0: a process */
+	const char *file;    /* else a core or capture that the command line named */
+	const char *exe;     /* of a core: its program, where it is elsewhere; NULL */
+	const char *profile; /* else one on the shelf, by its id; all NULL: about no target */
 };
 
 enum ask {
@@ -27,9 +29,12 @@ enum ask {
 	ASK_MAP,
 	ASK_AT,
 	ASK_STACKS,
+	ASK_TEXT,
 	ASK_PPROF,
 	ASK_METRICS,
 	ASK_REPORT,
+	ASK_SHELF,
+	ASK_UPLOAD,
 };
 
 #define PARAMS_MAX 24U
@@ -44,12 +49,13 @@ struct question {
 	enum ask ask;
 	struct web_name of;
 	const struct view *view;
-	const char *what; /* of ASK_PPROF and ASK_STACKS: the profile's name */
+	const char *what; /* of ASK_PPROF, ASK_STACKS, ASK_TEXT: the profile's name */
 	struct options options;
 	struct web_param params[PARAMS_MAX];
 	uint32_t n_params;
 	int64_t max_age; /* ns */
 	const char *key; /* equal keys have equal answers at the same moment */
+	struct str body; /* of ASK_UPLOAD */
 };
 
 /** The value of a parameter, NULL when it was not given. */
@@ -127,11 +133,14 @@ struct subscriber {
 };
 
 struct pool;
+struct shelf;
 
 /** Answers a question. NULL: not yet, the job's `due` and `state` are set. Runs in a worker. */
 typedef struct answer *(*answer_fn)(struct pool *p, struct job *j);
 
-bool pool_open(answer_fn fn, struct pool **ret, struct err *err);
+bool pool_open(answer_fn fn, struct shelf *shelf, struct pool **ret, struct err *err);
+/** The profiles that answers can be about. */
+struct shelf *pool_shelf(const struct pool *p);
 /** Lets workers end; everyone who waits is woken with an answer that says so. */
 void pool_stop(struct pool *p);
 void pool_close(struct pool *p);

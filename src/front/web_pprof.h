@@ -1,4 +1,4 @@
-/* Profiles over HTTP: net/http/pprof's endpoints, and stacks for the page. */
+/* Profiles over HTTP: net/http/pprof's endpoints. */
 #ifndef FRONT_WEB_PPROF_H
 #define FRONT_WEB_PPROF_H
 
@@ -20,10 +20,5 @@ const char *web_pprof_check(const struct question *q, const struct web_profile *
 /** ASK_PPROF: the profile `what`, "cmdline", "symbol", or "" for the index. NULL and no error:
  * later. */
 struct answer *web_pprof(struct pool *p, struct job *j, struct arena *a, struct err *err);
-/** A profile of a snapshot as stacks in JSON, as the page reads them. Errors: ERR_LIMIT. */
-bool web_stacks_write(const struct snapshot *s, int kind, struct arena *a, struct str *out,
-		      struct err *err);
-/** ASK_STACKS: the profile `what`. */
-struct answer *web_stacks(struct pool *p, struct job *j, struct arena *a, struct err *err);
 
 #endif

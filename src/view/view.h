@@ -35,6 +35,7 @@ enum view_flag {
 	VIEW_TARGET = 1, /* asks about one target */
 	VIEW_HIDDEN = 2, /* not in the help */
 	VIEW_TWO = 64,	 /* asks about two targets */
+	VIEW_MANY = 128, /* takes any number of words, in request.words */
 	VIEW_WATCH = 4,	 /* over time: front/ runs it, looks at its words, prints as it goes */
 	/* what front/sandbox.h leaves it; with none of these it gives up rights by itself */
 	VIEW_READS = 8,	  /* reads and prints */
