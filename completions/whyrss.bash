@@ -58,7 +58,7 @@ _whyrss()
 		watch) options="--json --csv --all --output --stacks --at --once --pss --color --width --help --version" ;;
 		diff) options="--json --csv --all --color --width --help --version" ;;
 		processes) options="--json --csv --all --sort --color --width --help --version" ;;
-		serve) options="--json --csv --all --listen --allow-host --tls-cert --tls-key --color --width --help --version" ;;
+		serve) options="--json --csv --all --exe --listen --allow-host --tls-cert --tls-key --color --width --help --version" ;;
 		report) options="--json --csv --all --output --freeze --exe --cgroup --color --width --verbose --help --version" ;;
 		help) options="--json --csv --all --color --width --help --version" ;;
 		completion) options="--json --csv --all --color --width --help --version" ;;

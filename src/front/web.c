@@ -937,7 +937,7 @@ static bool add_target(struct web *w, const struct serve_options *o, const char 
 		return true;
 	case SOURCE_PROFILE:
 	case SOURCE_FILE:
-		if (!file_read(AT_FDCWD, is.path, FILE_MAX, a, &text, &n, err))
+		if (!file_read(AT_FDCWD, is.path ? is.path : word, FILE_MAX, a, &text, &n, err))
 			return false;
 		if (!shelf_add(w->shelf, word, true, (const uint8_t *)text, n, &of, err))
 			return err_in(err, "%.120s", word);
