@@ -283,7 +283,7 @@ enum exit_code check_run(const struct request *q, struct str *messages)
 	for (uint32_t i = 0; i < o->n_list; i++)
 		if (!expect_parse(o->list[i], &e[i], &err))
 			goto failed;
-	if (!source_find(q->words[0], &a, &word, &err))
+	if (!source_find(q->words[0], &a, &word, &err) || !source_whole(&word, &err))
 		goto failed;
 	read = word.kind == SOURCE_RECORDING ? facts_of_recording(word.path, &a, &f, &err)
 					     : facts_of_process(&word, &a, &f, &err);

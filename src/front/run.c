@@ -330,7 +330,16 @@ static enum exit_code run_two(const struct request *q, const struct outlet *to, 
 
 	arena_init(&answer, 0);
 	if (!source_find(q->target, &answer, &a, &err) ||
-	    !source_find(q->second, &answer, &b, &err) || !source_open(&a, &o, &first, &err) ||
+	    !source_find(q->second, &answer, &b, &err))
+		goto failed;
+	if (a.kind == SOURCE_RECORDING || b.kind == SOURCE_RECORDING) {
+		if (!replay_diff(&a, &b, (const char *const[]){q->target, q->second}, &answer,
+				 option_set(&q->options, OPT_ALL), &r, &err) ||
+		    !add_report(q, to, &r, out, &err))
+			goto failed;
+		return r.partial ? EXIT_PARTIAL : EXIT_ANSWERED;
+	}
+	if (!source_open(&a, &o, &first, &err) ||
 	    !source_snapshot(first, q->view->needs, &before, &err) ||
 	    !source_open(&b, &o, &second, &err) ||
 	    !source_snapshot(second, q->view->needs, &after, &err))
@@ -485,22 +494,24 @@ static enum exit_code run_own(const struct request *q, const struct outlet *to, 
 	return EXIT_USAGE;
 }
 
-/* A recording answers only what it is about as a whole; other views need a process. */
+/* A recording answers what it is about as a whole, or one moment; other views need a process. */
 static enum exit_code run_recording(const struct request *q, const struct outlet *to,
-				    const char *path, struct str *out, struct str *messages)
+				    const struct source_word *word, struct str *out,
+				    struct str *messages)
 {
 	CLEANUP(arena_free) struct arena a = {0};
 	struct replay replay;
 	struct report r;
 	struct err err = {0};
-	bool ok;
+	bool ok, all = option_set(&q->options, OPT_ALL);
 
 	arena_init(&a, 0);
-	if (!replay_open(path, &replay, &err)) {
+	if (!replay_open(word->path, &replay, &err)) {
 		message_add(messages, &err);
 		return EXIT_FAILED;
 	}
-	ok = replay_report(&replay, path, &a, option_set(&q->options, OPT_ALL), &r, &err) &&
+	ok = (word->at ? replay_moment_report(&replay, q->target, word->at, &a, all, &r, &err)
+		       : replay_report(&replay, word->path, &a, all, &r, &err)) &&
 	     add_report(q, to, &r, out, &err);
 	replay_close(&replay);
 	if (ok)
@@ -565,7 +576,7 @@ enum exit_code request_run(const struct request *q, const struct outlet *to, str
 	}
 	if (q->view == &VIEWS[VIEW_ID_LEDGER]) {
 		if (word.kind == SOURCE_RECORDING)
-			return run_recording(q, to, word.path, out, messages);
+			return run_recording(q, to, &word, out, messages);
 		if (word.kind == SOURCE_PROFILE || word.kind == SOURCE_URL ||
 		    word.kind == SOURCE_FILE)
 			return run_profile(q, &word, out, messages);

@@ -60,10 +60,29 @@ static bool is_url(const char *word)
 	return str_starts(word, "http://") || str_starts(word, "https://");
 }
 
+/* "x.db@10:00": a recording and a moment in it. */
+static bool find_moment(const char *word, struct arena *a, struct source_word *w)
+{
+	const char *at = strrchr(word, '@'), *path;
+
+	if (!at || at == word || !at[1])
+		return false;
+	path = arena_strndup(a, word, (size_t)(at - word));
+	if (file_kind(path) != SOURCE_RECORDING)
+		return false;
+	*w = (struct source_word){.kind = SOURCE_RECORDING, .path = path, .at = at + 1};
+	return true;
+}
+
 enum source_kind source_look(const char *word)
 {
 	enum source_kind kind = is_url(word) ? SOURCE_URL : file_kind(word);
+	CLEANUP(arena_free) struct arena a = {0};
+	struct source_word w;
 
+	arena_init(&a, 0);
+	if (kind == SOURCE_KINDS && find_moment(word, &a, &w))
+		return w.kind;
 	return kind == SOURCE_KINDS ? SOURCE_PROCESS : kind;
 }
 
@@ -99,6 +118,13 @@ bool source_refuse(const struct source_word *w, struct err *err)
 	}
 }
 
+bool source_whole(const struct source_word *w, struct err *err)
+{
+	return !w->at ||
+	       err_set(err, ERR_USAGE, "%.120s@%.40s: this takes the whole recording, not a moment",
+		       w->path, w->at);
+}
+
 bool source_find(const char *word, struct arena *a, struct source_word *ret, struct err *err)
 {
 	struct source_word w = {.path = word};
@@ -119,6 +145,10 @@ bool source_find(const char *word, struct arena *a, struct source_word *ret, str
 		return true;
 	}
 	w.kind = file_kind(word);
+	if (w.kind == SOURCE_KINDS && find_moment(word, a, &w)) {
+		*ret = w;
+		return true;
+	}
 	/* A program, and a file that could be anything, often has the name of the process. */
 	if (w.kind < SOURCE_URL || (w.kind < SOURCE_KINDS && strchr(word, '/'))) {
 		*ret = w;

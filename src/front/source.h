@@ -27,11 +27,13 @@ struct source_word {
 	enum source_kind kind;
 	int pid;	  /* SOURCE_PROCESS */
 	const char *path; /* a file's, or the URL; NULL for a process */
+	const char *at;	  /* of "x.db@10:00" what is behind the '@'; NULL: the whole recording */
 };
 
 /**
  * Finds out what `word` means: a PID; with a slash a file; else a core, capture, recording or
- * profile of that name in this folder; else the only Go process of that name. Strings live in `a`
+ * profile of that name in this folder, a recording also with "@MOMENT" behind it; else the only Go
+ * process of that name. Strings live in `a`
  * or are the word. Errors: ERR_NOT_GO (no such process, several), ERR_USAGE (PID 0), ERR_FORMAT (no
  * such file).
  */
@@ -39,6 +41,8 @@ bool source_find(const char *word, struct arena *a, struct source_word *ret, str
 /** By the word and the first bytes of the file that it may name alone: SOURCE_URL, a kind of file,
  * or SOURCE_PROCESS. */
 enum source_kind source_look(const char *word);
+/** For what takes a recording as a whole: ERR_USAGE when a moment was named. */
+bool source_whole(const struct source_word *w, struct err *err);
 /** Sets *err (ERR_FORMAT) to why a word of this kind is no target here; returns false. */
 bool source_refuse(const struct source_word *w, struct err *err);
 

@@ -203,7 +203,12 @@ static enum exit_code top_file(const struct request *q, const struct outlet *to,
 	} else if (replay_open(w->path, &replay, &err)) {
 		struct text_style style = style_choose(to, &q->options);
 
-		replay_report(&replay, w->path, &a, false, &r, &err);
+		if (w->at ? !replay_moment_report(&replay, q->words[0], w->at, &a, false, &r, &err)
+			  : !replay_report(&replay, w->path, &a, false, &r, &err)) {
+			replay_close(&replay);
+			message_add(messages, &err);
+			return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
+		}
 		if (option_set(&q->options, OPT_JSON))
 			render_json(&out, &r.json, to->terminal);
 		else

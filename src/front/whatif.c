@@ -141,7 +141,8 @@ enum exit_code whatif_run_command(const struct request *q, const struct outlet *
 	bool ok;
 
 	arena_init(&a, 0);
-	if (!check_usage(q, &err) || !source_find(q->words[0], &a, &word, &err))
+	if (!check_usage(q, &err) || !source_find(q->words[0], &a, &word, &err) ||
+	    !source_whole(&word, &err))
 		goto failed;
 	if (word.kind == SOURCE_RECORDING) {
 		if (!replay_open(word.path, &replay, &err))

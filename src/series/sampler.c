@@ -168,7 +168,8 @@ static bool emit_cycles(struct sampler *s, event_sink sink, void *ctx, struct er
 		}
 		remember_gap(s, end);
 		e.t_ns = MAX(end - s->began, s->last_t);
-		e.unix_ns = s->began_unix + e.t_ns;
+		/* by the wall clock of now: it may have been set since the watch began */
+		e.unix_ns = s->now.unix_ns - (s->now.nanotime - s->began - e.t_ns);
 		s->last_t = e.t_ns;
 		sink(ctx, &e);
 	}

@@ -232,6 +232,21 @@ static void find_limit(struct story *s)
 					  : 0;
 }
 
+/* The largest jump between the two clocks, to 10 ms, as they are read one after the other; less
+ * than a second is how they are kept right. */
+static void find_clock(struct story *s)
+{
+	for (uint32_t i = 1; i < s->n_samples; i++) {
+		const struct sample_row *x = &s->samples[i], *b = x - 1;
+		int64_t off = (x->unix_ns - b->unix_ns) - (x->t_ns - b->t_ns);
+
+		if (llabs(off) >= INT64_C(1000000000) && llabs(off) > llabs(s->clock_set_ns)) {
+			s->clock_set_ns = llround((double)off / 1e7) * 10000000;
+			s->clock_set_t_ns = x->t_ns;
+		}
+	}
+}
+
 /* ---- Words ---- */
 
 static const char *how_sure(const struct trend *t)
@@ -364,6 +379,7 @@ bool story_read(struct recording *r, const struct recording_info *info, int64_t 
 	ok = find_site_trends(r, &s, a, ok ? &why : NULL) && ok;
 	find_gc(&s, a);
 	find_limit(&s);
+	find_clock(&s);
 	find_words(&s, a);
 	if (!ok && !s.n_samples && !s.n_ledgers) {
 		if (err)
@@ -373,5 +389,44 @@ bool story_read(struct recording *r, const struct recording_info *info, int64_t 
 	s.damaged = !ok;
 	s.damage = ok ? NULL : arena_strdup(a, why.msg);
 	*ret = s;
+	return true;
+}
+
+static const struct ledger_row *nearest(const struct story *s, int64_t t, bool sites)
+{
+	const struct ledger_row *best = NULL;
+
+	for (uint32_t i = 0; i < s->n_ledgers; i++) {
+		const struct ledger_row *l = &s->ledgers[i];
+
+		if ((!sites || l->has_sites) &&
+		    (!best || llabs(l->t_ns - t) < llabs(best->t_ns - t)))
+			best = l;
+	}
+	return best;
+}
+
+bool story_moment(struct recording *r, const struct story *s, int64_t t_ns, struct arena *a,
+		  struct moment *ret, struct err *err)
+{
+	struct moment m = {.t_ns = t_ns};
+	struct sample_row *between;
+	uint32_t i = 0, n;
+
+	if (!s->n_samples)
+		return err_set(err, ERR_LIMIT, "nothing was recorded");
+	while (i + 1 < s->n_samples && s->samples[i + 1].t_ns <= t_ns)
+		i++;
+	m.sample = &s->samples[i];
+	/* A long recording's story has every so manieth sample. */
+	if (!recording_samples(r, m.sample->t_ns, t_ns, STORY_ROWS, a, &between, &n, err))
+		return false;
+	if (n)
+		m.sample = &between[n - 1];
+	m.ledger = nearest(s, t_ns, false);
+	m.with_sites = nearest(s, t_ns, true);
+	if (m.with_sites && !recording_sites(r, m.with_sites->id, a, &m.sites, &m.n_sites, err))
+		return false;
+	*ret = m;
 	return true;
 }

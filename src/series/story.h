@@ -41,7 +41,9 @@ struct story {
 	bytes limit, limit_now; /* what ends the process, and how much of it is used; UNKNOWN */
 	const char *limit_name; /* "the container's limit", "the machine's memory" */
 	double seconds_left;	/* at the present slope; NaN: it does not grow */
-	const char **words;	/* sentences, the most important first */
+	int64_t clock_set_ns, clock_set_t_ns; /* by how much the wall clock was set, and when (since
+						 it began); 0: it was not */
+	const char **words;		      /* sentences, the most important first */
 	uint32_t n_words;
 };
 
@@ -50,6 +52,19 @@ struct story {
 /** Everything lives in the arena. A damaged file gives what can be read of it. */
 bool story_read(struct recording *r, const struct recording_info *info, int64_t from, int64_t to,
 		struct arena *a, struct story *ret, struct err *err);
+
+/** What a recording knows of one moment: of each kind the row that is nearest. */
+struct moment {
+	int64_t t_ns;			     /* as asked for */
+	const struct sample_row *sample;     /* the last one until then, else the first after it */
+	const struct ledger_row *ledger;     /* NULL: there is none */
+	const struct ledger_row *with_sites; /* that the call sites are of; NULL: none */
+	struct site_row *sites;
+	uint32_t n_sites;
+};
+/** Errors: ERR_FORMAT (damaged), ERR_LIMIT when nothing was recorded. */
+bool story_moment(struct recording *r, const struct story *s, int64_t t_ns, struct arena *a,
+		  struct moment *ret, struct err *err);
 
 /** "3.1 MiB/min" */
 const char *rate_words(struct arena *a, double bytes_a_second);

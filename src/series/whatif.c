@@ -12,10 +12,18 @@
 
 #include "base/unit.h"
 
-#define CYCLES_MAX  400U
-#define CYCLES_GOOD 24U /* then the replay may stop at its end */
-#define REPLAYS	    200U
-#define LEAST_STEP  ((double)(32 << 10)) /* a P takes a span of 8 KiB at a time before it looks */
+/*
+ * A live heap that comes and goes makes the place of a cycle depend on that of the one before: some
+ * dozen cycles tell only in which phase the replay began, so that it goes on until the median of
+ * all is known within some percent.
+ */
+#define CYCLES_MAX	2000U
+#define REPLAYS		400U
+#define SEAMS		48U /* places that are tried for the end of the replay, and for its beginning */
+#define CYCLES_STEADY	3U  /* that must have been seen */
+#define CYCLES_UNSTEADY 60U /* of a program whose live heap comes and goes */
+#define DROP		0.7 /* a live heap of less than that of the cycle before: much was let go at once */
+#define LEAST_STEP	((double)(32 << 10)) /* a P takes a span of 8 KiB at a time before it looks */
 #define HEAP_META                                                                                  \
 	0.03 /* metadata and holes that a byte of heap brings (measured: docs/what-if.md) */
 #define FORCED_S 120.0 /* runtime/proc.go: forcegcperiod */
@@ -29,20 +37,22 @@ struct curve {
 
 struct model {
 	const struct whatif_input *in;
-	struct curve alloc; /* bytes allocated since the beginning */
-	struct curve live;  /* marked by the cycle that ended then */
-	double from, seconds;
-	double total;	      /* allocated in all */
-	double mark;	      /* seconds that marking takes, for `marked` bytes */
-	double marked;	      /* median */
-	double gc_cpu;	      /* share; NaN */
-	double idle;	      /* share that nobody used; NaN */
-	double nonheap;	      /* counts against GOMEMLIMIT and is no object */
-	double overshoot;     /* heap at the end over the goal's way, as seen */
-	double other;	      /* RSS that is not the Go heap */
-	double peak;	      /* heap at its highest */
-	bool steady;	      /* what is alive hardly changes from cycle to cycle */
-	double roots, runway; /* of the pacer, medians */
+	struct curve alloc;	    /* bytes allocated since the beginning */
+	struct curve live;	    /* marked by the cycle that ended then */
+	double watched, alloc_rate; /* seconds, bytes a second */
+	double from, seconds;	    /* what is replayed */
+	double total;		    /* allocated then */
+	double alloc_from;	    /* allocated before */
+	struct curve mark;	    /* seconds that a mark took which began then */
+	double marked;		    /* median */
+	double gc_cpu;		    /* share; NaN */
+	double idle;		    /* share that nobody used; NaN */
+	double nonheap;		    /* counts against GOMEMLIMIT and is no object */
+	double overshoot;	    /* heap at the end over the goal's way, as seen */
+	double other;		    /* RSS that is not the Go heap */
+	double peak;		    /* heap at its highest */
+	bool steady;		    /* what is alive hardly changes from cycle to cycle */
+	double roots, runway;	    /* of the pacer, medians */
 };
 
 static int ascending(const void *a, const void *b)
@@ -128,15 +138,64 @@ static void learn_allocation(struct model *m, struct arena *a)
 	m->total = sum;
 }
 
+/* How fast the live heap grows around knot i, where it falls: as before it, or as after it. */
+static double growth_at(const struct curve *c, uint32_t i)
+{
+	double before = i >= 2 ? (c->v[i - 1] - c->v[i - 2]) / (c->t[i - 1] - c->t[i - 2]) : 0,
+	       after = i + 1 < c->n ? (c->v[i + 1] - c->v[i]) / (c->t[i + 1] - c->t[i]) : 0;
+
+	return before > 0 && after > 0 ? (before + after) / 2 : fmax(fmax(before, after), 0);
+}
+
+/*
+ * Between two cycles much was let go of at once: a cycle tells what is alive only where it ends. It
+ * fell somewhere between them, from what had grown on until then to a floor from which it grew up
+ * to what the next cycle found. The floor is not seen. It lies under what any cycle after a fall
+ * found, and not below what would make the fall come before the cycle in front of it. As cycles end
+ * anywhere on the way up from the floor, it is as far below the lowest of n finds as n evenly
+ * spread ones are from each other.
+ */
+static void find_falls(struct curve *c, struct arena *a)
+{
+	struct curve r = curve_new(a, 3 * c->n);
+	double low = 0, high = INFINITY, sum = 0, floor;
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i < c->n; i++) {
+		if (c->v[i] > DROP * c->v[i - 1])
+			continue;
+		low = fmax(low, c->v[i] - growth_at(c, i) * (c->t[i] - c->t[i - 1]));
+		high = fmin(high, c->v[i]);
+		sum += c->v[i];
+		n++;
+	}
+	floor = n > 1 ? high - 2 * (sum / n - high) / (n - 1) : (low + high) / 2;
+	floor = fmin(fmax(floor, low), high);
+	for (uint32_t i = 0; i < c->n; i++) {
+		double slope, at, width;
+
+		if (i && c->v[i] <= DROP * c->v[i - 1]) {
+			slope = growth_at(c, i);
+			width = c->t[i] - c->t[i - 1];
+			at = slope > 0 ? c->t[i] - (c->v[i] - floor) / slope : c->t[i] - width / 2;
+			at = fmin(fmax(at, c->t[i - 1] + width * 0.02), c->t[i] - width * 0.02);
+			curve_add(&r, at - width * 0.001, c->v[i - 1] + slope * (at - c->t[i - 1]));
+			curve_add(&r, at, fmax(c->v[i] - slope * (c->t[i] - at), 0));
+		}
+		curve_add(&r, c->t[i], c->v[i]);
+	}
+	*c = r;
+}
+
 static void learn_cycles(struct model *m, struct arena *a)
 {
 	const struct whatif_input *in = m->in;
-	double *mark = ARENA_ARRAY(a, double, in->n_cycles + 1),
-	       *marked = ARENA_ARRAY(a, double, in->n_cycles + 1),
+	double *marked = ARENA_ARRAY(a, double, in->n_cycles + 1),
 	       *over = ARENA_ARRAY(a, double, in->n_cycles + 1);
-	uint32_t n_mark = 0, n_marked = 0, n_over = 0;
+	uint32_t n_marked = 0, n_over = 0;
 
 	m->live = curve_new(a, in->n_cycles + 1);
+	m->mark = curve_new(a, in->n_cycles);
 	/* The first sample tells what the cycle before the watch had marked. */
 	curve_add(&m->live, (double)in->samples[0].t_ns / 1e9,
 		  (double)in->samples[0].s.heap_marked);
@@ -148,7 +207,9 @@ static void learn_cycles(struct model *m, struct arena *a)
 		curve_add(&m->live, (double)in->cycles[i].t_ns / 1e9, (double)g->heap_marked);
 		marked[n_marked++] = (double)g->heap_marked;
 		if (g->mark_ns != UNKNOWN && !(g->forced == 1))
-			mark[n_mark++] = (double)g->mark_ns / 1e9;
+			curve_add(&m->mark,
+				  (double)(in->cycles[i].t_ns - (int64_t)g->mark_ns) / 1e9,
+				  (double)g->mark_ns / 1e9);
 		if (g->heap_end != UNKNOWN && g->heap_goal != UNKNOWN && g->forced != 1)
 			over[n_over++] = (double)g->heap_end / (double)MAX(g->heap_goal, 1);
 	}
@@ -156,8 +217,40 @@ static void learn_cycles(struct model *m, struct arena *a)
 	for (uint32_t i = 0; i < n_marked; i++)
 		marked[i] = fabs(marked[i] - m->marked);
 	m->steady = median(marked, n_marked) < 0.15 * m->marked;
-	m->mark = n_mark ? median(mark, n_mark) : 0;
 	m->overshoot = n_over ? fmax(median(over, n_over), 1) : 1;
+	find_falls(&m->live, a);
+}
+
+/*
+ * The replay goes round, so its end should be like its beginning: of the first and the last quarter
+ * of what was seen, the two moments are taken at which the live heap is most alike and grew most
+ * alike, as a tooth that is cut in two would be one more, of another size.
+ */
+static void choose_seam(struct model *m)
+{
+	double best = INFINITY, from = m->from, seconds = m->seconds, near = seconds / 50;
+
+	for (uint32_t i = 0; i <= SEAMS; i++) {
+		for (uint32_t k = 0; k <= SEAMS; k++) {
+			double s = m->from + m->seconds * (near / m->seconds + 0.25 * i / SEAMS),
+			       e = m->from + m->seconds * (1 - 0.25 * k / SEAMS),
+			       v = curve_at(&m->live, s), w = curve_at(&m->live, e),
+			       gap = fabs(v - w) + fabs(v - curve_at(&m->live, s - near) - w +
+							curve_at(&m->live, e - near));
+
+			/* of equal ones the longest */
+			gap += 0.01 * m->marked * (i + k) / SEAMS;
+			if (gap < best) {
+				best = gap;
+				from = s;
+				seconds = e - s;
+			}
+		}
+	}
+	m->total = curve_at(&m->alloc, from + seconds) - curve_at(&m->alloc, from);
+	m->alloc_from = curve_at(&m->alloc, from);
+	m->from = from;
+	m->seconds = seconds;
 }
 
 static void learn_memory(struct model *m, struct arena *a)
@@ -216,31 +309,13 @@ static double alloc_at(const struct model *m, double t)
 {
 	double round = floor(t / m->seconds);
 
-	return round * m->total + curve_at(&m->alloc, m->from + t - round * m->seconds);
+	return round * m->total + curve_at(&m->alloc, m->from + t - round * m->seconds) -
+	       m->alloc_from;
 }
 
 static double live_at(const struct model *m, double t)
 {
-	const struct curve *c = &m->live;
-	uint32_t i = 1;
-	double slope, mid;
-
-	t = m->from + fmod(t, m->seconds);
-	while (i < c->n && c->t[i] < t)
-		i++;
-	if (i >= c->n || c->v[i] > 0.7 * c->v[i - 1])
-		return curve_at(c, t);
-	/* Much was let go of at once, at some moment between: it grew before and after as it did
-	 * in the cycle before, or does in the next one. */
-	slope = i >= 2 && c->v[i - 1] > c->v[i - 2]
-			? (c->v[i - 1] - c->v[i - 2]) / (c->t[i - 1] - c->t[i - 2])
-		: i + 1 < c->n && c->v[i + 1] > c->v[i]
-			? (c->v[i + 1] - c->v[i]) / (c->t[i + 1] - c->t[i])
-			: 0;
-	mid = fmax((c->t[i - 1] + c->t[i]) / 2, slope > 0 ? c->t[i] - c->v[i] / slope : 0);
-	if (t < mid)
-		return c->v[i - 1] + slope * (t - c->t[i - 1]);
-	return fmax(c->v[i] - slope * (c->t[i] - t), 0);
+	return curve_at(&m->live, m->from + fmod(t, m->seconds));
 }
 
 /* The first moment from t on at which `target` bytes have been allocated; at most `end`. */
@@ -297,7 +372,8 @@ static void simulate(const struct model *m, const struct whatif_setting *set, st
 						     set->gogc < 0 ? end : fmin(t + FORCED_S, end));
 		if (begin >= end)
 			break;
-		mark = m->mark * (m->marked > 0 ? fmax(marked / m->marked, 0.2) : 1);
+		/* What is alive then and what else the machine does are as they were. */
+		mark = curve_at(&m->mark, m->from + fmod(begin, m->seconds));
 		top = marked + alloc_at(m, begin + mark) - from;
 		/* Assists hold the heap near its goal, as near as they did. */
 		if (!isinf(goal))
@@ -315,10 +391,6 @@ static void simulate(const struct model *m, const struct whatif_setting *set, st
 		o->by_limit += pace.by_limit;
 		o->tight += trigger - marked < LEAST_STEP;
 		o->seconds = t - start;
-		/* whole rounds only, so that each part of what was seen counts once */
-		if (o->n >= CYCLES_GOOD && t >= m->seconds + start &&
-		    fmod(t - start, m->seconds) < 0.2 * m->seconds)
-			break;
 	}
 	if (!warm || !o->n) {
 		o->seconds = end;
@@ -338,7 +410,7 @@ static void see_now(const struct model *m, struct arena *a, struct whatif *r)
 			peak[n++] = (double)in->cycles[i].g.heap_end;
 	r->now.heap_peak = median(peak, n);
 	r->cycles_seen = n;
-	r->now.gc_per_s = (double)(last->num_gc - first->num_gc) / m->seconds;
+	r->now.gc_per_s = (double)(last->num_gc - first->num_gc) / m->watched;
 	r->now.gc_cpu = m->gc_cpu;
 	r->now.rss = 0;
 	for (uint32_t i = 0; i < in->n_samples; i++)
@@ -349,7 +421,7 @@ static void see_now(const struct model *m, struct arena *a, struct whatif *r)
 static void compare(const struct model *m, struct arena *a, struct whatif *r)
 {
 	struct outcome *was = ARENA_NEW(a, struct outcome), *then = ARENA_NEW(a, struct outcome);
-	double peak_was, peak_then, rate_was, rate_then, times, heap_peak;
+	double peak_was, peak_then, rate_was, rate_then, times;
 
 	simulate(m, &r->was, was);
 	simulate(m, &r->set, then);
@@ -389,9 +461,7 @@ static void compare(const struct model *m, struct arena *a, struct whatif *r)
 	r->cycles_run = then->n;
 	r->by_limit = then->n && then->by_limit * 2 > then->n;
 	r->spiral = then->n && then->tight * 4 > then->n;
-	heap_peak = isnan(r->now.heap_peak) ? (isnan(peak_was) ? m->marked : peak_was)
-					    : r->now.heap_peak;
-	r->then.rss = r->now.rss + (peak_then - heap_peak) * (1 + HEAP_META);
+	r->then.rss = r->now.rss + (then->highest - was->highest) * (1 + HEAP_META);
 	/* Under a limit the scavenger returns what would be above it. */
 	if (r->set.memlimit != PACE_NO_LIMIT)
 		r->then.rss =
@@ -450,6 +520,9 @@ static bool learn(const struct whatif_input *in, struct arena *a, struct model *
 	learn_allocation(m, a);
 	learn_cycles(m, a);
 	learn_memory(m, a);
+	m->watched = m->seconds;
+	m->alloc_rate = m->total / m->seconds;
+	choose_seam(m);
 	return true;
 }
 
@@ -458,16 +531,16 @@ static void run_model(const struct model *m, const struct whatif_setting *set, s
 {
 	const struct whatif_input *in = m->in;
 	const struct sample *last = &in->samples[in->n_samples - 1].s;
-	struct whatif r = {.set = *set, .seconds = m->seconds, .marked = m->marked};
+	struct whatif r = {.set = *set, .seconds = m->watched, .marked = m->marked};
 
 	r.was = (struct whatif_setting){
 		.gogc = last->gogc == UNKNOWN ? -1 : (int32_t)MIN(last->gogc, (uint64_t)INT32_MAX),
 		.memlimit = last->memory_limit == UNKNOWN ? PACE_NO_LIMIT : last->memory_limit};
 	if (in->go_minor <= 18)
 		r.was.memlimit = r.set.memlimit = PACE_NO_LIMIT;
-	r.alloc_rate = m->total / m->seconds;
+	r.alloc_rate = m->alloc_rate;
 	see_now(m, a, &r);
-	r.few = r.cycles_seen < 3;
+	r.few = r.cycles_seen < (m->steady ? CYCLES_STEADY : CYCLES_UNSTEADY);
 	compare(m, a, &r);
 	explain(m, a, &r);
 	*ret = r;

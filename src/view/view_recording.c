@@ -5,6 +5,7 @@
 #include "view/view_recording.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -42,7 +43,7 @@ static const struct column SITE_COLUMNS[] = {
 	[COL_STACK] = {"stack", NULL, COLUMN_TEXT, 0},
 };
 
-static const char *clock_words(struct arena *a, int64_t unix_ns)
+const char *clock_words(struct arena *a, int64_t unix_ns)
 {
 	time_t s = (time_t)(unix_ns / 1000000000);
 	struct tm tm;
@@ -93,19 +94,42 @@ static void add_line_rows(struct arena *a, struct table *t, const struct story *
 	}
 }
 
-/* "func file:line" of the first line; the rest is the stack. */
-static void add_site_row(struct arena *a, struct table *t, const struct site_row *s)
+void recording_leaf(struct arena *a, const char *stack, const char **ret_func, const char **ret_at)
 {
-	size_t line = strcspn(s->stack, "\n");
-	const char *text = arena_strndup(a, s->stack, line), *space = strrchr(text, ' ');
-	struct row *r = table_row(a, t, 0);
+	const char *text = arena_strndup(a, stack, strcspn(stack, "\n")),
+		   *space = strrchr(text, ' ');
 
-	r->cells[COL_SITE] =
-		value_str(space ? arena_strndup(a, text, (size_t)(space - text)) : text);
-	r->cells[COL_SITE_FILE] = value_str(space ? space + 1 : "");
-	r->cells[COL_OBJECTS] = value_int(s->inuse_objects);
-	r->cells[COL_SPACE] = value_int(s->inuse_space);
-	r->cells[COL_STACK] = value_str(s->stack);
+	*ret_func = space ? arena_strndup(a, text, (size_t)(space - text)) : text;
+	*ret_at = space ? space + 1 : "";
+}
+
+struct table *recording_sites_table(struct arena *a, const struct site_row *v, uint32_t n, bool all)
+{
+	struct table *t = TABLE_NEW(a, SITE_COLUMNS);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct row *r = table_row(a, t, 0);
+		const char *func, *at;
+
+		recording_leaf(a, v[i].stack, &func, &at);
+		r->cells[COL_SITE] = value_str(func);
+		r->cells[COL_SITE_FILE] = value_str(at);
+		r->cells[COL_OBJECTS] = value_int(v[i].inuse_objects);
+		r->cells[COL_SPACE] = value_int(v[i].inuse_space);
+		r->cells[COL_STACK] = value_str(v[i].stack);
+	}
+	t->limit = all ? 0 : 6;
+	return t;
+}
+
+struct value recording_target_json(struct arena *a, const struct recording_info *i)
+{
+	struct value v = value_object(a);
+
+	value_put(a, v, "pid", value_int(i->pid));
+	value_put(a, v, "exe", value_str(i->exe));
+	value_put(a, v, "go", value_str(i->go));
+	return v;
 }
 
 static struct value gc_json(struct arena *a, const struct story *s)
@@ -128,13 +152,10 @@ static void put_json(const struct story *s, struct report *r, struct table *line
 		     struct table *sites)
 {
 	struct arena *a = r->mem;
-	struct value target = value_object(a), peak = value_object(a), growing = value_array(a),
-		     words = value_array(a), limit;
+	struct value peak = value_object(a), growing = value_array(a), words = value_array(a),
+		     limit;
 
-	value_put(a, target, "pid", value_int(s->info.pid));
-	value_put(a, target, "exe", value_str(s->info.exe));
-	value_put(a, target, "go", value_str(s->info.go));
-	report_put(r, "target", target);
+	report_put(r, "target", recording_target_json(a, &s->info));
 	report_put(r, "began", value_str(rfc3339(a, s->info.began_unix_ns)));
 	report_put(r, "seconds", value_double((double)(s->to_ns - s->from_ns) / 1e9));
 	report_put(r, "ended", s->info.ended_ns >= 0 ? value_str(s->info.why) : value_null());
@@ -199,7 +220,8 @@ static void add_gc_line(const struct story *s, struct report *r)
 void recording_report(const struct story *s, const char *name, struct arena *a, bool all,
 		      struct report *r)
 {
-	struct table *lines = TABLE_NEW(a, LINE_COLUMNS), *sites = TABLE_NEW(a, SITE_COLUMNS);
+	struct table *lines = TABLE_NEW(a, LINE_COLUMNS),
+		     *sites = recording_sites_table(a, s->peak_sites, s->n_peak_sites, all);
 	const char *exe = strrchr(s->info.exe, '/');
 	struct value notes = value_array(a);
 	char length[UNIT_TEXT], peak[UNIT_TEXT];
@@ -208,11 +230,8 @@ void recording_report(const struct story *s, const char *name, struct arena *a, 
 	report_init(r, a, "whyrss.recording/1");
 	add_line_rows(a, lines, s);
 	table_sort(a, lines, "peak", NULL);
-	for (uint32_t i = 0; i < s->n_peak_sites; i++)
-		add_site_row(a, sites, &s->peak_sites[i]);
 	lines->title = "what filled memory at the peak, and how each line went";
 	sites->title = "call sites at the peak";
-	sites->limit = all ? 0 : 6;
 	put_json(s, r, lines, sites);
 	b = report_block(r, BLOCK_HEADLINE,
 			 arena_printf(a, "%s · %s · pid %lld · %s", name,
@@ -241,6 +260,15 @@ void recording_report(const struct story *s, const char *name, struct arena *a, 
 			    "that it wrote is here.");
 	else if (*s->info.why)
 		report_note(r, notes, arena_printf(a, "It ended: %s.", s->info.why));
+	if (s->clock_set_ns)
+		report_note(
+			r, notes,
+			arena_printf(a,
+				     "The wall clock was set %s %s, %s after it began; t goes on "
+				     "evenly, times of day are as the clock had them.",
+				     unit_duration(length, llabs(s->clock_set_ns)),
+				     s->clock_set_ns > 0 ? "forward" : "back",
+				     unit_duration(peak, s->clock_set_t_ns)));
 	if (s->damaged) {
 		report_note(r, notes, s->damage);
 		r->partial = true;

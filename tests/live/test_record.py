@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -9,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import LINES, WHYRSS, whyrss
+from conftest import LINES, ROOT, WHYRSS, whyrss
 from demos import Demo, build
 from test_live import check_cycles, gctrace
 
@@ -70,6 +71,98 @@ def test_recording(tmp_path):
     assert got["ended"] and got["gc"]["cycles"] >= 3
     _, text, _ = whyrss(db)
     assert "peak" in text and "main.fillCache" in text
+    check_moments(db, ledgers)
+    check_examples(db)
+
+
+def check_moments(db, ledgers):
+    """x.db@MOMENT is what the rows nearest to it say, and diff the difference of two of them."""
+    with sqlite3.connect(db) as q:
+        q.row_factory = sqlite3.Row
+        samples = q.execute("SELECT * FROM sample ORDER BY t").fetchall()
+    when = {"+2s": 2_000_000_000, "start": samples[0]["t"], "end": max(samples[-1]["t"], ledgers[-1]["t"]),
+            time.strftime("%H:%M:%S", time.localtime(samples[20]["unix_ns"] // 10**9)): None}
+    for word, t in when.items():
+        got = json.loads(whyrss(f"{db}@{word}", "--json")[1])
+        assert got["schema"] == "whyrss.moment/1"
+        if t is None:
+            assert abs(got["t"] - samples[20]["t"] / 1e9) <= 1.1
+            continue
+        at = max((s for s in samples if s["t"] <= max(t, samples[0]["t"])), key=lambda s: s["t"])
+        assert got["rss"] == at["rss"] and got["sample"]["heap_live"] == at["heap_live"] and got["sample"]["num_gc"] == at["num_gc"]
+        near = min(ledgers, key=lambda row: abs(row["t"] - t))
+        assert {x["id"]: x["resident"] for x in got["lines"]} == {i: near[i.replace(".", "_")] for i in LINES}
+        assert got["sites"] and got["sites_t"] is not None
+    d = json.loads(whyrss("diff", f"{db}@start", f"{db}@end", "--json")[1])
+    assert d["schema"] == "whyrss.diff/1" and d["sample"]["num_gc"]["delta"] == samples[-1]["num_gc"] - samples[0]["num_gc"]
+    first, last = (min(ledgers, key=lambda row: abs(row["t"] - t)) for t in (when["start"], when["end"]))
+    assert sum(x["resident"] for x in d["lines"]) == last["rss"] - first["rss"]
+    assert "main.fillCache" in whyrss(f"{db}@peak")[1]
+    for words, code in ((("diff", f"{db}@25:00", db), 2), (("diff", f"{db}@+9h", db), 2), (("diff", db, "1"), 2), ((f"{db}@noon",), 2),
+                        (("what-if", f"{db}@peak", "--gogc", "50"), 2), (("spans", f"{db}@peak"), 1), ((f"{db}x@peak",), 1)):
+        got, out, err = whyrss(*words, check=False)
+        assert (got, out) == (code, "") and err.count("\n") == 1, (words, got, out, err)
+
+
+def check_examples(db):
+    """Every SQL example of docs/recording.md answers with rows."""
+    queries = re.findall(r"^sqlite3 x\.db '([^']+)'$", (ROOT / "docs/recording.md").read_text(encoding="utf-8"), re.M)
+    assert len(queries) >= 6
+    with sqlite3.connect(db) as q:
+        for sql in queries:
+            assert q.execute(sql).fetchall(), sql
+
+
+SHIM = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+static int (*real)(clockid_t, struct timespec *);
+static struct timespec began;
+/* An hour back after two seconds, two forward after four. */
+int clock_gettime(clockid_t c, struct timespec *t)
+{
+	struct timespec m;
+	int r;
+	if (!real)
+		real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+	real(CLOCK_MONOTONIC, &m);
+	if (!began.tv_sec)
+		began = m;
+	r = real(c, t);
+	if (c == CLOCK_REALTIME)
+		t->tv_sec += m.tv_sec - began.tv_sec >= 4 ? 3600 : m.tv_sec - began.tv_sec >= 2 ? -3600 : 0;
+	return r;
+}
+"""
+
+
+def test_clock_jumps(tmp_path):
+    """The wall clock is set while it records: t goes on evenly, unix_ns is what the clock said, the cycles are all there."""
+    (tmp_path / "shim.c").write_text(SHIM)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", tmp_path / "shim.so", tmp_path / "shim.c", "-ldl"], check=True)
+    db = tmp_path / "x.db"
+    with Demo(build("churn"), ["-max-seconds", "60"]) as d:
+        r = record(d.pid, db, "--duration", "6s", env={**os.environ, "LD_PRELOAD": str(tmp_path / "shim.so"), "ASAN_OPTIONS": "verify_asan_link_order=0"})
+        _, err = r.communicate(timeout=40)
+        assert r.returncode == 0, err
+    with sqlite3.connect(db) as q:
+        samples = q.execute("SELECT t, unix_ns FROM sample ORDER BY t").fetchall()
+        cycles = q.execute("SELECT n, t, unix_ns FROM cycle ORDER BY n").fetchall()
+    assert [c[0] for c in cycles] == list(range(cycles[0][0], cycles[0][0] + len(cycles)))
+    assert [c[1] for c in cycles] == sorted(c[1] for c in cycles) and 0 <= cycles[0][1] and cycles[-1][1] < 60e9
+    assert samples[-1][0] - samples[0][0] > 4.5e9
+
+    def off(t, unix_ns):
+        return round((unix_ns - t - samples[0][1] + samples[0][0]) / 1e9)
+    steps = [off(t, u) for t, u in samples]
+    assert steps == sorted(steps, key=[0, -3600, 3600].index) and set(steps) == {0, -3600, 3600}
+    assert {off(t, u) for _, t, u in cycles} <= {0, -3600, 3600}
+    got = story(db)
+    assert any("clock was set 2 h forward" in n for n in got["notes"]), got["notes"]
+    assert 4.5 < got["seconds"] < 60
+    last = time.strftime("%H:%M:%S", time.localtime(samples[-5][1] // 10**9))
+    assert json.loads(whyrss(f"{db}@{last}", "--json")[1])["t"] > 3.5
 
 
 def test_killed(tmp_path):
