@@ -1,4 +1,4 @@
-"""Forecasts of `whyrss what-if` against real runs: four programs under twelve settings. Writes docs/what-if-table.md.
+"""Forecasts of `whyrss what-if` against real runs: four programs under twelve settings. Writes the table of docs/what-if.md.
 
 Each program runs with GOGC=100; what-if takes its recording and forecasts each setting. At the same time it runs with that setting, and
 live counts.
@@ -18,7 +18,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests/live"))
-from demos import Demo, build  # noqa: E402
+from demos import Demo, build, go_version  # noqa: E402
 
 WHYRSS = os.environ.get("WHYRSS", str(ROOT / "build/release/whyrss"))
 MODES = ["steady", "bursty", "sawtooth", "cache"]
@@ -26,6 +26,7 @@ SETTINGS = [{"gogc": g} for g in ("25", "50", "75", "150", "200", "300", "400")]
     [{"gogc": "off", "memlimit": m} for m in ("90MiB", "130MiB", "220MiB")] + \
     [{"gogc": "100", "memlimit": "64MiB"}, {"gogc": "200", "memlimit": "80MiB"}]
 # Small enough that five of them leave the machine idle most of the time: what-if does not say how a starved program behaves.
+MARKS = "<!-- table of tests/bench/whatif.py -->", "<!-- end of table -->"
 SIZE = ["-live", "24", "-rate", "40"]
 
 AT_ONCE = 4
@@ -114,22 +115,26 @@ def errors(rows, key):
     return statistics.median(v), max(v)
 
 
-def table(rows, go, path):
-    with open(path, "w", encoding="utf-8") as f:
-        f.write("<!-- Made by tests/bench/whatif.py (./dev bench what-if): do not edit. -->\n")
-        f.write(f"Forecasts from one recording with GOGC=100 of each program, against real runs with the setting ({go}).\n\n")
-        for k, name in (("heap_peak", "heap at the end of a cycle"), ("gc_per_s", "GC cycles a second"), ("rss", "RSS at most")):
-            m, w = errors(rows, k)
-            f.write(f"- {name}: median error {m:.1%}, worst {w:.1%}\n")
-        f.write("\n| program | setting | heap peak, MiB | real | error | cycles a second | real | error | RSS, MiB | real | error |\n")
-        f.write("| --- | --- " + "| ---: " * 9 + "|\n")
-        for r in rows:
-            cells = []
-            for k in ("heap_peak", "gc_per_s", "rss"):
-                unit = 1 if k == "gc_per_s" else 1 << 20
-                cells += [f"{r[k][0] / unit:.2f}" if unit == 1 else f"{r[k][0] / unit:.1f}",
-                          f"{r[k][1] / unit:.2f}" if unit == 1 else f"{r[k][1] / unit:.1f}", f"{r[k][2]:.0%}"]
-            f.write(f"| {r['mode']} | {r['setting']} | " + " | ".join(cells) + " |\n")
+def table(rows, go):
+    """What docs/what-if.md says between its marks."""
+    out = [f"{len(rows)} pairs, {go}:", ""]
+    for k, name in (("heap_peak", "heap at the end of a cycle"), ("gc_per_s", "GC cycles a second"), ("rss", "RSS at most")):
+        out.append("- {}: median error {:.1%}, worst {:.1%}".format(name, *errors(rows, k)))
+    out += ["", "| program | setting | heap peak, MiB | real | error | cycles a second | real | error | RSS, MiB | real | error |",
+            "| --- | --- " + "| ---: " * 9 + "|"]
+    for r in rows:
+        cells = []
+        for k in ("heap_peak", "gc_per_s", "rss"):
+            unit, digits = (1, 2) if k == "gc_per_s" else (1 << 20, 1)
+            cells += [f"{r[k][0] / unit:.{digits}f}", f"{r[k][1] / unit:.{digits}f}", f"{r[k][2]:.0%}"]
+        out.append(f"| {r['mode']} | {r['setting']} | " + " | ".join(cells) + " |")
+    return "\n".join(out) + "\n"
+
+
+def write(text, path):
+    page = path.read_text(encoding="utf-8")
+    begin, end = page.index(MARKS[0]) + len(MARKS[0]), page.index(MARKS[1])
+    path.write_text(page[:begin] + "\n" + text + page[end:], encoding="utf-8")
 
 
 def main():
@@ -137,13 +142,13 @@ def main():
     p.add_argument("--go", default="local")
     p.add_argument("--seconds", type=float, help="of each run; by default as long as the program needs")
     p.add_argument("--modes", default=",".join(MODES))
-    p.add_argument("--out", default=str(ROOT / "docs/what-if-table.md"))
     o = p.parse_args()
     ahead_of_others()
     rows = measure(o.go, o.modes.split(","), SETTINGS, o.seconds)
     for k in ("heap_peak", "gc_per_s", "rss"):
         print(k, "median {:.1%} worst {:.1%}".format(*errors(rows, k)))
-    table(rows, o.go, o.out)
+    if o.modes == ",".join(MODES):
+        write(table(rows, go_version(o.go)), ROOT / "docs/what-if.md")
 
 
 if __name__ == "__main__":
