@@ -14,7 +14,7 @@
 	(SECOND / 10) /* nothing is going on: two cycles within this are not seen apart            \
 		       */
 #define POLL_MIN      (SECOND / 1000) /* the contract's 1 kHz */
-#define READS_A_CYCLE 3
+#define READS_A_CYCLE 4
 #define GAPS	      16	   /* cycles whose distances are remembered */
 #define CALM_AFTER    (5 * SECOND) /* without a cycle the distances are forgotten */
 #define RING_SAFE     240U	   /* of 256: others may end while the ring is read */
