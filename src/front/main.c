@@ -85,7 +85,7 @@ static void give_up_rights(const struct request *q)
 	const char *const *words = q->words;
 	unsigned allow = 0;
 
-	if (!(q->view->flags & (VIEW_READS | VIEW_WRITES | VIEW_NET)))
+	if (!q->view || !(q->view->flags & (VIEW_READS | VIEW_WRITES | VIEW_NET)))
 		return; /* it starts a program, and does this after it */
 	for (size_t i = 0; i < ARRAY_LEN(views); i++)
 		allow |= q->view->flags & views[i].view ? views[i].allow : 0;
