@@ -129,12 +129,30 @@ bool target_rss(struct target *t, bytes *ret, struct err *err)
 
 bool target_ticks(const struct target *t, int64_t *ret_ticks, int64_t *ret_ns)
 {
-	struct timespec now;
+	enum { TRIES = 32, NEAR_NS = 2000 };
+	int64_t best = INT64_MAX;
 
 	/* one counter and one clock for all processes of a machine */
-	if (t->kind != TARGET_PROCESS || clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+	if (t->kind != TARGET_PROCESS)
 		return false;
-	*ret_ticks = (int64_t)__rdtsc();
-	*ret_ns = now.tv_sec * 1000000000LL + now.tv_nsec;
+	/* of several pairs the one that was read least far apart: a busy machine takes the
+	 * processor away in between */
+	for (unsigned k = 0; k < TRIES && best > NEAR_NS; k++) {
+		struct timespec a, b;
+		int64_t ticks, ns, apart;
+
+		if (clock_gettime(CLOCK_MONOTONIC, &a) != 0)
+			return false;
+		ticks = (int64_t)__rdtsc();
+		if (clock_gettime(CLOCK_MONOTONIC, &b) != 0)
+			return false;
+		ns = a.tv_sec * 1000000000LL + a.tv_nsec;
+		apart = b.tv_sec * 1000000000LL + b.tv_nsec - ns;
+		if (apart < best) {
+			best = apart;
+			*ret_ticks = ticks;
+			*ret_ns = ns + apart / 2;
+		}
+	}
 	return true;
 }

@@ -70,8 +70,8 @@ DEMOS = {
 def _environment(go, cgo):
     env = {k: v for k, v in os.environ.items() if k not in ("GODEBUG", "GOGC", "GOMEMLIMIT", "GOEXPERIMENT")}
     env["GOTOOLCHAIN"] = go
-    if go.startswith("go1.19"):
-        env["GODEBUG"] = "goindex=0"  # its package index fails on a GOROOT inside a module cache
+    if go.startswith(("go1.19", "go1.20")):
+        env["GODEBUG"] = "goindex=0"  # the package index of 1.19 to 1.20.7 fails on a GOROOT inside a module cache
     env["GOFLAGS"] = "-buildvcs=false"
     env["CGO_ENABLED"] = "1" if cgo else "0"
     if os.environ.get("WHYRSS_GOEXPERIMENT"):
