@@ -264,7 +264,8 @@ static bool choose_layout(struct go_session *g, int fd, struct err *err)
 {
 	struct err why = {0}, dwarf = {0};
 	struct layout *l = &g->layout;
-	if (layout_recorded(&g->release, l)) {
+	bool recorded = layout_recorded(&g->release, l);
+	if (recorded) {
 		if (layout_fits(g, &why)) {
 			g->layout_from = arena_printf(g->mem, "recorded for %s", l->recorded_as);
 			return true;
@@ -276,6 +277,11 @@ static bool choose_layout(struct go_session *g, int fd, struct err *err)
 	}
 	if (layout_dwarf(fd, l, &dwarf) && layout_fits(g, &dwarf)) {
 		g->layout_from = "DWARF";
+		if (!recorded)
+			session_note(g, arena_printf(g->mem,
+						     "%s has no recorded layout: read with what its "
+						     "DWARF says, which its own struct sizes agree with",
+						     g->release.text));
 		return true;
 	}
 	if (layout_nearest(&g->release, l) && layout_fits(g, &why)) {

@@ -51,6 +51,7 @@ struct block *subject_head(const struct subject *in, struct report *r)
 	value_put(a, target, "arch", value_str("amd64"));
 	value_put(a, target, "stripped", value_bool(s->stripped));
 	value_put(a, target, "cgo", value_bool(s->cgo));
+	value_put(a, target, "layout", value_str(s->layout_from));
 	report_put(r, "target", target);
 
 	value_put(a, read, "at", value_str(rfc3339(a, s->read.at_unix_ns)));

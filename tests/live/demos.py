@@ -13,6 +13,7 @@ Python 3.11, standard library only.
 
 import argparse
 import collections
+import contextlib
 import fcntl
 import functools
 import gzip
@@ -67,21 +68,24 @@ DEMOS = {
 }
 
 
-def _environment(go, cgo):
+def _environment(go, cgo, experiment=None):
     env = {k: v for k, v in os.environ.items() if k not in ("GODEBUG", "GOGC", "GOMEMLIMIT", "GOEXPERIMENT")}
     env["GOTOOLCHAIN"] = go
     if go.startswith(("go1.19", "go1.20")):
         env["GODEBUG"] = "goindex=0"  # the package index of 1.19 to 1.20.7 fails on a GOROOT inside a module cache
     env["GOFLAGS"] = "-buildvcs=false"
     env["CGO_ENABLED"] = "1" if cgo else "0"
-    if os.environ.get("WHYRSS_GOEXPERIMENT"):
-        env["GOEXPERIMENT"] = os.environ["WHYRSS_GOEXPERIMENT"]
+    experiment = experiment or os.environ.get("WHYRSS_GOEXPERIMENT")
+    if experiment:
+        env["GOEXPERIMENT"] = experiment
     return env
 
 
 @functools.lru_cache(maxsize=None)
 def go_version(go="local"):
     """The version behind a GOTOOLCHAIN value, such as go1.26.8."""
+    if re.fullmatch(r"go1\.\d+(\.\d+)?", go):
+        return go
     return subprocess.run(["go", "env", "GOVERSION"], env=_environment(go, False), cwd=SOURCE, check=True,
                           stdout=subprocess.PIPE, text=True).stdout.strip()
 
@@ -94,17 +98,28 @@ def _sources(name):
                 yield os.path.join(folder, f)
 
 
-def build(name, go="local", out=None, cgo=None, flags=()):
+@contextlib.contextmanager
+def _own_caches(env):
+    with tempfile.TemporaryDirectory(prefix="whyrss-toolchain-") as folder:
+        env |= {"GOMODCACHE": folder + "/mod", "GOCACHE": folder + "/build"}
+        try:
+            yield
+        finally:  # a module cache is read-only, so it takes the go command to empty one
+            subprocess.run(["go", "clean", "-modcache"], env=env | {"GOTOOLCHAIN": "local"}, cwd=SOURCE, check=False)
+
+
+def build(name, go="local", out=None, cgo=None, flags=(), experiment=None, once=False):
     """Build demo NAME with a toolchain and return the path of the binary.
 
-    The result is cached by content: sources, Go version, cgo, flags. With
-    `out`, a folder, the binary is put there as NAME; else it stays in the cache.
+    The result is cached by content: sources, Go version, cgo, flags, GOEXPERIMENT. With
+    `out`, a folder, the binary is put there as NAME; else it stays in the cache. With `once`
+    the toolchain (some 600 MB) is fetched into a folder of its own, which is deleted afterwards.
     """
     if cgo is None:
         cgo = DEMOS[name].cgo
     version = go_version(go)
     h = hashlib.sha256()
-    for part in ("1", name, version, str(bool(cgo)), os.environ.get("WHYRSS_GOEXPERIMENT", ""), *flags):
+    for part in ("1", name, version, str(bool(cgo)), experiment or os.environ.get("WHYRSS_GOEXPERIMENT", ""), *flags):
         h.update(part.encode() + b"\0")
     for path in _sources(name):
         with open(path, "rb") as f:
@@ -113,13 +128,15 @@ def build(name, go="local", out=None, cgo=None, flags=()):
     binary = os.path.join(folder, name)
     if not os.path.exists(binary):
         os.makedirs(folder, exist_ok=True)
-        # One build at a time over all processes: the machines are small.
-        with open(os.path.join(CACHE, "lock"), "w") as lock:
+        # One build at a time over all processes: the machines are small. Fetching a toolchain takes its time and keeps nobody waiting.
+        with open(os.path.join(CACHE, "lock-once" if once else "lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not os.path.exists(binary):
                 new = binary + ".new"
-                r = subprocess.run(["go", "build", "-p", "2", *flags, "-o", new, "./" + name], cwd=SOURCE,
-                                   env=_environment(go, cgo), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                env = _environment(go, cgo, experiment)
+                with _own_caches(env) if once else contextlib.nullcontext():
+                    r = subprocess.run(["go", "build", "-p", "2", *flags, "-o", new, "./" + name], cwd=SOURCE,
+                                       env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
                 if r.returncode:
                     raise RuntimeError(f"go build {name} ({version}): {r.stdout}")
                 os.rename(new, binary)

@@ -35,44 +35,51 @@ def between(line, later, key, want, slack):
     return low - slack - 0.02 * low <= want <= high + slack + 0.02 * high
 
 
+def check_inside(d, before, t, after):
+    """A ledger before and one after the program said what it knows of itself: every page, Go's numbers, the profile's."""
+    ms = t["memstats"]
+    line, later = lines(before), lines(after)
+
+    # Every page: what the kernel counts, and nearly nothing of it unexplained.
+    rss = before["os"]["rss"]
+    assert before["read"]["consistent"], before["notes"]
+    assert near(rss, before["os"]["rss_kernel"], 0, 64 << 10) or before["read"]["drift"]
+    assert line["unexplained"]["resident"] < max(0.005 * rss, 1), line["unexplained"]
+
+    # Go's own numbers. The truth is taken a moment later and costs the program a little.
+    slack = 256 << 10
+    in_heap = sum(line[i]["bytes"] for i in ("heap.live", "heap.new", "heap.dead"))
+    assert near(in_heap, ms["HeapAlloc"], 0.01, slack)
+    in_use = in_heap + line["heap.slots"]["bytes"] + line["heap.tail"]["bytes"]
+    assert near(in_use, ms["HeapInuse"], 0.01, slack)
+    # The scavenger returns pages while we look, and the truth takes some: it lies between two answers.
+    assert between(line, later, "heap.free", ms["HeapIdle"] - ms["HeapReleased"], TRUTH)
+    assert between(line, later, "heap.released", ms["HeapReleased"], TRUTH)
+    if "/gc/heap/live:bytes" in t["metrics"]:  # since 1.21
+        assert near(line["heap.live"]["bytes"], t["metrics"]["/gc/heap/live:bytes"], 0.02, slack)
+
+    # The profile's number.
+    if t["profile"] is not None:
+        assert before["profile"]["enabled"]
+        # The truth's own allocations are in the profile without a GC yet, and when a cycle publishes them (a limit, periodic GC).
+        cycles = {0, ms["NumGC"]} if before["profile"]["gc_cycle"] == after["profile"]["gc_cycle"] else {before["profile"]["gc_cycle"]}
+        own = TRUTH if t["profile"]["rate"] == 524288 and before["profile"]["gc_cycle"] in cycles else 0
+        # A program that collects while it is quiet publishes anew: its truth is that of one of the two.
+        seen = [x["profile"]["inuse_space"] for x in (before, after)]
+        assert any(near(x, t["profile"]["inuse_space"], 0.01, max(slack, own)) for x in seen), (seen, t["profile"], cycles)
+    elif d.ready["mem_profile_rate"] == 0:
+        assert not before["profile"]["enabled"] and before["profile"]["inuse_space"] == 0
+
+
 @pytest.mark.parametrize("name,go", list(pairs()))
 def test_demo(name, go):
     with Demo(build(name, go)) as d:
         before = ledger(d.pid)
         t = d.truth()
         after = ledger(d.pid)
-        ms = t["memstats"]
-        line, row, later = lines(before), bridge(before), lines(after)
-
-        # Every page: what the kernel counts, and nearly nothing of it unexplained.
+        line, row = lines(before), bridge(before)
         rss = before["os"]["rss"]
-        assert before["read"]["consistent"], before["notes"]
-        assert near(rss, before["os"]["rss_kernel"], 0, 64 << 10) or before["read"]["drift"]
-        assert line["unexplained"]["resident"] < max(0.005 * rss, 1), line["unexplained"]
-
-        # Go's own numbers. The truth is taken a moment later and costs the program a little.
-        slack = 256 << 10
-        in_heap = sum(line[i]["bytes"] for i in ("heap.live", "heap.new", "heap.dead"))
-        assert near(in_heap, ms["HeapAlloc"], 0.01, slack)
-        in_use = in_heap + line["heap.slots"]["bytes"] + line["heap.tail"]["bytes"]
-        assert near(in_use, ms["HeapInuse"], 0.01, slack)
-        # The scavenger returns pages while we look, and the truth takes some: it lies between two answers.
-        assert between(line, later, "heap.free", ms["HeapIdle"] - ms["HeapReleased"], TRUTH)
-        assert between(line, later, "heap.released", ms["HeapReleased"], TRUTH)
-        if "/gc/heap/live:bytes" in t["metrics"]:  # since 1.21
-            assert near(line["heap.live"]["bytes"], t["metrics"]["/gc/heap/live:bytes"], 0.02, slack)
-
-        # The profile's number.
-        if t["profile"] is not None:
-            assert before["profile"]["enabled"]
-            # The truth's own allocations are in the profile without a GC yet, and when a cycle publishes them (a limit, periodic GC).
-            cycles = {0, ms["NumGC"]} if before["profile"]["gc_cycle"] == after["profile"]["gc_cycle"] else {before["profile"]["gc_cycle"]}
-            own = TRUTH if t["profile"]["rate"] == 524288 and before["profile"]["gc_cycle"] in cycles else 0
-            # A program that collects while it is quiet publishes anew: its truth is that of one of the two.
-            seen = [x["profile"]["inuse_space"] for x in (before, after)]
-            assert any(near(x, t["profile"]["inuse_space"], 0.01, max(slack, own)) for x in seen), (seen, t["profile"], cycles)
-        elif d.ready["mem_profile_rate"] == 0:
-            assert not before["profile"]["enabled"] and before["profile"]["inuse_space"] == 0
+        check_inside(d, before, t, after)
 
         # What the program says it did.
         for key, want in d.ready["expect"].items():

@@ -20,13 +20,8 @@ def cases():
             yield pytest.param(name, go, id=f"{name}-{go}", marks=() if short else pytest.mark.full)
 
 
-@pytest.mark.parametrize("name,go", list(cases()))
-def test_memstats(name, go):
-    with Demo(build(name, go)) as d:
-        time.sleep(0.2)
-        got = view("memstats", d.pid)
-        truth = d.truth()
-    want = truth["memstats"]
+def check_fields(got, want):
+    """Every field of MemStats against the program's own; returns how many."""
     assert got["schema"] == "whyrss.memstats/1"
     assert set(want) <= set(got), set(want) - set(got)
     wrong = {}
@@ -50,33 +45,72 @@ def test_memstats(name, go):
     assert [b["Size"] for b in got["BySize"]] == [b["Size"] for b in want["BySize"]]
     for g, w in zip(got["BySize"], want["BySize"]):
         assert abs(g["Mallocs"] - w["Mallocs"]) <= max(100, 0.01 * w["Mallocs"]), (g, w)
+    return len(want)
+
+
+# Not read: until 1.19 the first two have another shape.
+OLD_HISTOGRAMS = {"/gc/pauses:seconds", "/sched/latencies:seconds"}
+UNKNOWN = {f"/gc/{a}s/{b}:{a}s" for a in ("cleanup", "finalizer") for b in ("executed", "queued")}
+
+
+def flushed(stats):
+    """1.18 counts all slots of a span as allocated when a P caches it, until ReadMemStats, with which the truth begins, puts
+    that right. The metrics as they are then; what is counted early has to be the same in all of them."""
+    got = dict(stats["metrics"])
+    slots = got["/gc/heap/objects:objects"] - stats["HeapObjects"]
+    size = got["/memory/classes/heap/objects:bytes"] - stats["HeapAlloc"]
+    assert slots >= 0 and size >= 0
+    assert sum(got["/gc/heap/allocs-by-size:bytes"]["counts"]) == got["/gc/heap/allocs:objects"]
+    assert got["/gc/heap/allocs:bytes"] - stats["TotalAlloc"] == size
+    assert stats["HeapInuse"] - stats["HeapAlloc"] - got["/memory/classes/heap/unused:bytes"] == size
+    for key, by in (("/gc/heap/objects:objects", -slots), ("/gc/heap/allocs:objects", -slots), ("/gc/heap/allocs:bytes", -size),
+                    ("/memory/classes/heap/objects:bytes", -size), ("/memory/classes/heap/unused:bytes", size)):
+        got[key] += by
+    return got
+
+
+def check_metrics(stats, want):
+    """The metrics of a memstats answer against the program's own; returns how many."""
+    got, skip = stats["metrics"], OLD_HISTOGRAMS if "/cpu/classes/total:cpu-seconds" not in want else set()   # before 1.20
+    if "/gc/limiter/last-enabled:gc-cycle" not in want:    # 1.18
+        got, skip = flushed(stats), skip | {"/gc/heap/allocs-by-size:bytes"}
+    wrong, known = {}, 0
+    for key, w in want.items():
+        if key.startswith("/godebug/") or key in UNKNOWN or key in skip:
+            continue
+        g = got.get(key)
+        known += 1
+        if g is None:
+            wrong[key] = None
+        elif isinstance(w, dict):
+            if len(g["buckets"]) != len(w["buckets"]) or len(g["counts"]) != len(w["counts"]):
+                wrong[key] = (len(g["buckets"]), len(w["buckets"]))
+            elif abs(sum(g["counts"]) - sum(w["counts"])) > max(500, 0.01 * sum(w["counts"])):
+                wrong[key] = (sum(g["counts"]), sum(w["counts"]))
+        else:
+            slack = 0.1 if "/cpu/" in key else 400 if ":objects" in key else 20 if ":bytes" not in key else BYTES_SLACK
+            if abs(g - w) > max(0.01 * abs(w), CHUNK_SLACK.get(key, slack)):
+                wrong[key] = (g, w)
+    assert not wrong
+    return known
+
+
+@pytest.mark.parametrize("name,go", list(cases()))
+def test_memstats(name, go):
+    with Demo(build(name, go)) as d:
+        time.sleep(0.2)
+        got = view("memstats", d.pid)
+        truth = d.truth()
+    check_fields(got, truth["memstats"])
 
 
 @pytest.mark.parametrize("go", [pytest.param(g, marks=() if g in ("local", "go1.21.13") else pytest.mark.full) for g in LAST])
 def test_metrics(go):
     with Demo(build("fragmentation", go)) as d:
         time.sleep(0.2)
-        got = view("memstats", d.pid)["metrics"]
+        got = view("memstats", d.pid)
         want = d.truth()["metrics"]
-    wrong, known = {}, 0
-    for key, w in want.items():
-        if key.startswith("/godebug/") or got.get(key) is None:
-            continue
-        g = got[key]
-        known += 1
-        if isinstance(w, dict):
-            if len(g["buckets"]) != len(w["buckets"]) or len(g["counts"]) != len(w["counts"]):
-                wrong[key] = (len(g["buckets"]), len(w["buckets"]))
-            elif abs(sum(g["counts"]) - sum(w["counts"])) > max(500, 0.01 * sum(w["counts"])):
-                wrong[key] = (sum(g["counts"]), sum(w["counts"]))
-            continue
-        slack = 0.1 if "/cpu/" in key else 400 if ":objects" in key else 20 if ":bytes" not in key else BYTES_SLACK
-        if abs(g - w) > max(0.01 * abs(w), CHUNK_SLACK.get(key, slack)):
-            wrong[key] = (g, w)
-    assert not wrong
-    memory = [k for k in want if k.startswith("/memory/classes/")]
-    assert memory and all(got.get(k) is not None for k in memory)
-    assert known >= 35
+    assert check_metrics(got, want) >= (35 if "/cpu/classes/total:cpu-seconds" in want else 26)
 
 
 def test_text_has_every_field():

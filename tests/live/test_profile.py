@@ -48,22 +48,27 @@ def inside(tmp_path_factory):
     def get(go):
         if go not in known:
             folder = tmp_path_factory.mktemp(go)
-            with Demo(build("profiles", go)) as d:
-                ours = {}
-                for kind in KINDS:
-                    for debug in (0, 1, 2):
-                        args = ("--debug", str(debug)) if debug else ()
-                        ours[kind, debug] = take(d.pid, folder / f"{kind}.{debug}.ours", "--kind", kind, *args)
-                d.cmd("profiles", folder)
-                for kind in ("block", "mutex"):   # again, now that the program has worked out the rate of its counter
-                    ours[kind, "later"] = take(d.pid, folder / f"{kind}.later", "--kind", kind)
-                    ours[kind, "later text"] = take(d.pid, folder / f"{kind}.later", "--kind", kind, "--debug", "1")
-            theirs = {(kind, debug): read(folder / f"{kind}.{debug}").decode() if debug else parse(read(folder / f"{kind}.0"))
-                      for kind in KINDS for debug in (0, 1, 2)}
-            known[go] = ours, theirs, folder
+            known[go] = *take_all(build("profiles", go), folder), folder
         return known[go]
 
     return get
+
+
+def take_all(binary, folder):
+    """What we take of a new process of the demo `profiles`, and after that what it says itself."""
+    with Demo(binary) as d:
+        ours = {}
+        for kind in KINDS:
+            for debug in (0, 1, 2):
+                args = ("--debug", str(debug)) if debug else ()
+                ours[kind, debug] = take(d.pid, folder / f"{kind}.{debug}.ours", "--kind", kind, *args)
+        d.cmd("profiles", folder)
+        for kind in ("block", "mutex"):   # again, now that the program has worked out the rate of its counter
+            ours[kind, "later"] = take(d.pid, folder / f"{kind}.later", "--kind", kind)
+            ours[kind, "later text"] = take(d.pid, folder / f"{kind}.later", "--kind", kind, "--debug", "1")
+    theirs = {(kind, debug): read(folder / f"{kind}.{debug}").decode() if debug else parse(read(folder / f"{kind}.0"))
+              for kind in KINDS for debug in (0, 1, 2)}
+    return ours, theirs
 
 
 KINDS = ["heap", "allocs", "block", "mutex", "threadcreate", "goroutine"]
@@ -73,13 +78,17 @@ KINDS = ["heap", "allocs", "block", "mutex", "threadcreate", "goroutine"]
 @pytest.mark.parametrize("kind", ["heap", "allocs"])
 def test_heap_proto(inside, go, kind):
     ours, theirs, _ = inside(go)
+    check_heap_proto(ours, theirs, kind, minor(go))
+
+
+def check_heap_proto(ours, theirs, kind, release):
     got, want = ours[kind, 0], theirs[kind, 0]
     assert heads(got) == heads(want)
     assert rows(got) == rows(want)
     assert len(rows(got)) >= 40 and totals(got)["inuse_space"] > 10 << 20
     names = {line[0] for s in got["samples"] for x in s["stack"] for line in x["lines"]}
     # The runtime's names of generic functions have their type arguments in full since 1.21.
-    assert ("main.(*store[go.shape.int,go.shape.[3]string]).put" if minor(go) >= 21 else "main.(*store[...]).put") in names
+    assert ("main.(*store[go.shape.int,go.shape.[3]string]).put" if release >= 21 else "main.(*store[...]).put") in names
     assert any(len(x["lines"]) > 1 for s in got["samples"] for x in s["stack"])
     assert any(m["has"][0] for m in got["mappings"])
 
@@ -97,6 +106,10 @@ def records(text):
 @pytest.mark.parametrize("go", CASES)
 def test_heap_text(inside, go):
     ours, theirs, _ = inside(go)
+    check_heap_text(ours, theirs)
+
+
+def check_heap_text(ours, theirs):
     for kind in ("heap", "allocs"):
         got, want = ours[kind, 1], theirs[kind, 1]
         assert got.splitlines()[0] == want.splitlines()[0]
@@ -127,6 +140,10 @@ def contended(p):
 @pytest.mark.parametrize("kind", ["block", "mutex"])
 def test_contention(inside, go, kind):
     ours, theirs, _ = inside(go)
+    check_contention(ours, theirs, kind)
+
+
+def check_contention(ours, theirs, kind):
     want = theirs[kind, 0]
     b = contended(want)
     assert len(b) >= 2
@@ -175,6 +192,10 @@ def tracebacks(text):
 @pytest.mark.parametrize("go", CASES)
 def test_goroutines(inside, go):
     ours, theirs, _ = inside(go)
+    check_goroutines(ours, theirs, minor(go))
+
+
+def check_goroutines(ours, theirs, release):
     got, want = ours["goroutine", 0], theirs["goroutine", 0]
     assert heads(got) == heads(want)
     assert totals(got) == totals(want) and totals(got)["goroutine"] > 90
@@ -188,7 +209,7 @@ def test_goroutines(inside, go):
     assert "locked to thread" in one and re.search(r"main.waitIn\(0x[0-9a-f]+", one)
     # Of 200 calls, since 1.21 the outer 50 and the inner 50 are printed, and before it the inner 100.
     deep = max(tracebacks(one), key=lambda part: part.count("main.deep("))
-    assert ("frames elided..." in deep) == (minor(go) >= 21) and 90 <= deep.count("main.deep(") <= 100
+    assert ("frames elided..." in deep) == (release >= 21) and 90 <= deep.count("main.deep(") <= 100
     got, want = ours["threadcreate", 0], theirs["threadcreate", 0]
     assert heads(got) == heads(want) and rows(got) == rows(want) and totals(got)["threadcreate"] >= 4
     assert ours["threadcreate", 1] == theirs["threadcreate", 1]
