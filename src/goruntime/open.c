@@ -278,10 +278,11 @@ static bool choose_layout(struct go_session *g, int fd, struct err *err)
 	if (layout_dwarf(fd, l, &dwarf) && layout_fits(g, &dwarf)) {
 		g->layout_from = "DWARF";
 		if (!recorded)
-			session_note(g, arena_printf(g->mem,
-						     "%s has no recorded layout: read with what its "
-						     "DWARF says, which its own struct sizes agree with",
-						     g->release.text));
+			session_note(
+				g, arena_printf(g->mem,
+						"%s has no recorded layout: read with what its "
+						"DWARF says, which its own struct sizes agree with",
+						g->release.text));
 		return true;
 	}
 	if (layout_nearest(&g->release, l) && layout_fits(g, &why)) {

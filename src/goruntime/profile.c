@@ -249,6 +249,16 @@ static bool settle_record(struct reading *r, const struct mem_bucket *b, struct 
 	return false;
 }
 
+/** Whether records are where the layout says: of those that are in use at the moment a few may be
+ * torn, of records of another form hardly any makes sense. */
+static bool records_fit(const struct bucket_list *list, const struct record *v)
+{
+	uint32_t sane = 0, n = list->v.n;
+	for (uint32_t i = 0; i < n; i++)
+		sane += record_sane(&v[i], list->v.v[i].size);
+	return n < 8 || sane >= n / 2;
+}
+
 /** Whether nobody holds the lock under which published counts move; a lock that is not known is
  * taken for free. */
 static bool profile_unlocked(const struct reading *r)
@@ -432,10 +442,19 @@ bool read_profile(struct reading *r, struct err *err)
 		order[i] = (struct numbered_addr){record_addr(l, &list.v.v[i]), i};
 	if (n > 1)
 		qsort(order, n, sizeof *order, numbered_order);
-	bool good = false;
-	for (unsigned k = 0; k < PROFILE_TRIES && !good; k++)
+	bool good = false, fit = true;
+	for (unsigned k = 0; k < PROFILE_TRIES && !good && fit; k++) {
 		good = read_consistent(r, &list, order, a, b, &word);
-	if (!good)
+		fit = good || records_fit(&list, a);
+	}
+	if (!fit) {
+		note_add(r->s, true,
+			 "the numbers in the records of the heap profile do not fit together: %s "
+			 "keeps them in another way than the layout says, so the heap profile is "
+			 "not read",
+			 r->g->release.text);
+		n = 0;
+	} else if (!good)
 		reading_broke(r, "the heap profile changed during each of %u readings of it",
 			      PROFILE_TRIES);
 	uint64_t c = word;

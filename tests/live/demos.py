@@ -99,21 +99,21 @@ def _sources(name):
 
 
 @contextlib.contextmanager
-def _own_caches(env):
+def own_caches():
+    """Environment of builds with a toolchain (some 600 MB) that is not to stay: it is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="whyrss-toolchain-") as folder:
-        env |= {"GOMODCACHE": folder + "/mod", "GOCACHE": folder + "/build"}
+        env = {"GOMODCACHE": folder + "/mod", "GOCACHE": folder + "/build"}
         try:
-            yield
+            yield env
         finally:  # a module cache is read-only, so it takes the go command to empty one
-            subprocess.run(["go", "clean", "-modcache"], env=env | {"GOTOOLCHAIN": "local"}, cwd=SOURCE, check=False)
+            subprocess.run(["go", "clean", "-modcache"], env=os.environ | env | {"GOTOOLCHAIN": "local"}, cwd=SOURCE, check=False)
 
 
-def build(name, go="local", out=None, cgo=None, flags=(), experiment=None, once=False):
+def build(name, go="local", out=None, cgo=None, flags=(), experiment=None, env=None):
     """Build demo NAME with a toolchain and return the path of the binary.
 
     The result is cached by content: sources, Go version, cgo, flags, GOEXPERIMENT. With
-    `out`, a folder, the binary is put there as NAME; else it stays in the cache. With `once`
-    the toolchain (some 600 MB) is fetched into a folder of its own, which is deleted afterwards.
+    `out`, a folder, the binary is put there as NAME; else it stays in the cache. `env` is that of own_caches().
     """
     if cgo is None:
         cgo = DEMOS[name].cgo
@@ -129,14 +129,13 @@ def build(name, go="local", out=None, cgo=None, flags=(), experiment=None, once=
     if not os.path.exists(binary):
         os.makedirs(folder, exist_ok=True)
         # One build at a time over all processes: the machines are small. Fetching a toolchain takes its time and keeps nobody waiting.
-        with open(os.path.join(CACHE, "lock-once" if once else "lock"), "w") as lock:
+        with open(os.path.join(CACHE, "lock-own" if env else "lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not os.path.exists(binary):
                 new = binary + ".new"
-                env = _environment(go, cgo, experiment)
-                with _own_caches(env) if once else contextlib.nullcontext():
-                    r = subprocess.run(["go", "build", "-p", "2", *flags, "-o", new, "./" + name], cwd=SOURCE,
-                                       env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                r = subprocess.run(["go", "build", "-p", "2", *flags, "-o", new, "./" + name], cwd=SOURCE,
+                                   env=_environment(go, cgo, experiment) | (env or {}), stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True)
                 if r.returncode:
                     raise RuntimeError(f"go build {name} ({version}): {r.stdout}")
                 os.rename(new, binary)

@@ -12,7 +12,7 @@ import test_ledger
 import test_memstats
 import test_profile
 from conftest import LAST, ROOT, WHYRSS, ledger, lines, view
-from demos import Demo, build, go_version
+from demos import Demo, build, go_version, own_caches
 
 COLUMNS = ("ledger", "memstats", "profile", "goroutines")
 FORMS = {"symbols": (), "stripped": ("-s -w",)}
@@ -54,16 +54,30 @@ ROWS = rows()
 SHORT = {"go1.20.14", "go1.27.4"}
 
 
-def binary(row, form):
-    flags = " ".join((*FORMS[form], *row.ldflags))
-    return build("profiles", row.go, flags=[f"-ldflags={flags}"] if flags else (), experiment=row.experiment or None,
-                 once=row.go not in [go_version(g) for g in LAST])
+def binaries(row):
+    """The program of a row in all forms. A toolchain that no other test wants does not stay."""
+    def made(env):
+        out = {}
+        for form, words in FORMS.items():
+            flags = " ".join((*words, *row.ldflags))
+            out[form] = build("profiles", row.go, flags=[f"-ldflags={flags}"] if flags else (), experiment=row.experiment or None, env=env)
+        return out
+
+    if row.go in [go_version(g) for g in LAST]:
+        return made(None)
+    with own_caches() as env:
+        return made(env)
 
 
 @pytest.fixture(scope="module")
 def taken(tmp_path_factory):
     """row, form → what we take of its processes and what they say themselves, each once."""
     known = {}
+
+    def binary(row, form):
+        if row not in known:
+            known[row] = binaries(row)
+        return known[row][form]
 
     def profiles(row, form):
         key = "profiles", row, form
