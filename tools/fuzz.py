@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 
+# Files that have a least size: a SQLite file is of whole pages, a capture holds a whole runtime.
+MAX_LEN = {"recording": 1 << 17, "capture": 1 << 20}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/fuzz"
 
@@ -21,7 +23,7 @@ def run(name, seconds):
     """Returns what went wrong, or None, and libFuzzer's last words."""
     found = BUILD / "found" / name
     (found / "corpus").mkdir(parents=True, exist_ok=True)
-    argv = [str(BUILD / f"tests/fuzz/fuzz_{name}"), f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", "-max_len=16384",
+    argv = [str(BUILD / f"tests/fuzz/fuzz_{name}"), f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", f"-max_len={MAX_LEN.get(name, 16384)}",
             "-print_final_stats=1", f"-artifact_prefix={found}/", str(found / "corpus"), str(ROOT / "tests/fuzz/corpus" / name)]
     r = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=seconds + 300, check=False)
     runs = re.search(r"stat::number_of_executed_units: (\d+)", r.stderr)

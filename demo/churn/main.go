@@ -27,7 +27,7 @@ type numbers struct {
 	bytes, objects, beats atomic.Int64
 	max                   atomic.Int64
 	began                 atomic.Int64
-	gaps                  [1024]atomic.Int64 // by 50 µs; the last one takes the rest
+	gaps                  [8192]atomic.Int64 // by 50 µs; the last one takes the rest
 }
 
 const bucket = 50 * time.Microsecond
@@ -130,7 +130,21 @@ func report() map[string]interface{} {
 		"objects_per_s": float64(num.objects.Load()) / s, "beats": num.beats.Load(),
 		"p50_ms": quantile(0.50), "p99_ms": quantile(0.99), "max_ms": float64(num.max.Load()) / 1e6,
 		"gc_cycles": truth.Cycles(),
+		"bucket_ms": bucket.Seconds() * 1e3, "gaps": histogram(),
 	}
+}
+
+// histogram is the counts of gaps by bucket, so that several reports can be
+// added up; the empty ones at the end are left out.
+func histogram() []int64 {
+	var h []int64
+	for i := range num.gaps {
+		h = append(h, num.gaps[i].Load())
+	}
+	for len(h) > 0 && h[len(h)-1] == 0 {
+		h = h[:len(h)-1]
+	}
+	return h
 }
 
 // quantile is the upper edge of the bucket that holds it.

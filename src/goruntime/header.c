@@ -254,7 +254,7 @@ static void read_cpu(struct reading *r, struct counters *c)
 	const struct layout *l = r->l;
 	uint32_t n = l->cpuStats_TotalTime.off + 8 - l->cpuStats_GCAssistTime.off;
 	uint8_t buf[256];
-	if (l->cpuStats_TotalTime.width == 0 || n > sizeof buf ||
+	if (l->cpuStats_TotalTime.width == 0 || n < 8 || n > sizeof buf ||
 	    target_read(r->t, r->g->sym.work + l->cpuStats_GCAssistTime.off, buf, n) != n)
 		return;
 	const struct {
@@ -274,9 +274,9 @@ static void read_cpu(struct reading *r, struct counters *c)
 		{l->cpuStats_TotalTime, &c->cpu_total},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
-		if (v[i].f.off - l->cpuStats_GCAssistTime.off <= n - 8)
-			*v[i].to =
-				(int64_t)load(buf + v[i].f.off - l->cpuStats_GCAssistTime.off, 8);
+		uint32_t off = v[i].f.off - l->cpuStats_GCAssistTime.off;
+		if (off <= n - 8)
+			*v[i].to = (int64_t)load(buf + off, 8);
 	}
 	c->has_cpu = true;
 }

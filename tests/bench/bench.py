@@ -5,6 +5,7 @@ Each figure is the median of interleaved runs on the same process in the same se
 since the machines are shared and their speed drifts. Writes docs/bench.md (its tables only come from here).
 Words pick parts: kernel tools load soak hour (soak for an hour, only when named). --small uses a 1 GiB heap instead of 6 GiB.
 """
+import http.client
 import json
 import os
 import pathlib
@@ -16,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests/live"))
@@ -205,47 +205,101 @@ def rss_of(pid):
         return next(int(line.split()[1]) for line in f if line.startswith("RssAnon")) / 1024
 
 
-def part_soak(out, small, seconds=60, live=64, hz=10):
-    """One session that answers ten ledgers a second: its own memory, failed answers, and what the target feels."""
-    half = []
-    with Demo(build("churn"), ["-max-seconds", seconds + 120, "-life", "3h", "-live", live, "-cores", 1], nice=5) as d:
-        for asked, span in ((False, min(seconds, 60)), (True, seconds)):
-            with subprocess.Popen([WHYRSS, "serve", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                  stdin=subprocess.DEVNULL) as server:
-                try:
-                    url = re.search(r"http://\S+", server.stdout.readline()).group(0) + f"api/1/pid/{d.pid}/ledger?max_age=0"
+class Asking:
+    """Asks one URL over one connection at a fixed rate: the moments are fixed, so that a late answer does not make the rate lower."""
+
+    def __init__(self, port, hz):
+        self.connection, self.hz = http.client.HTTPConnection("127.0.0.1", port, timeout=60), hz
+        self.n = self.failed = self.skipped = 0
+        self.moments = set()
+
+    def run(self, path, seconds, ledger):
+        began = time.monotonic()
+        for i in range(int(seconds * self.hz)):
+            left = began + i / self.hz - time.monotonic()
+            if left < -1 / self.hz:
+                self.skipped += ledger  # the one before took longer than its time
+                continue
+            time.sleep(max(0, left))
+            self.connection.request("GET", path)
+            r = self.connection.getresponse()
+            body = r.read()
+            if not ledger:
+                continue
+            self.n += 1
+            try:
+                got = json.loads(body)
+                self.moments.add(got["read"]["at"])
+                self.failed += r.status != 200 or sum(x["resident"] for x in got["lines"]) != got["os"]["rss"]
+            except (ValueError, KeyError):
+                self.failed += 1
+        time.sleep(max(0, began + seconds - time.monotonic()))
+
+
+def quantile(gaps, q, bucket):
+    """The upper edge of the bucket that holds it."""
+    seen, total = 0, sum(gaps)
+    for i, n in enumerate(gaps):
+        seen += n
+        if seen >= q * total:
+            return (i + 1) * bucket
+    return len(gaps) * bucket
+
+
+def part_soak(out, small, seconds=600, live=64, hz=10, phase=20):
+    """What ten ledgers a second do to a target, and to the session that makes them. What else goes on on the machine changes, so phases with and
+    without alternate, and are added up."""
+    phases = ("alone", f"{hz} pages a second, nothing read", f"{hz} ledgers a second")
+    total = {p: {"gaps": [0] * 8192, "bytes": 0.0, "seconds": 0.0, "max": 0.0, "rate": []} for p in phases}
+    memory, steal = [], []
+    with Demo(build("churn"), ["-max-seconds", seconds + 300, "-life", "3h", "-live", live, "-cores", 1]) as d, \
+            subprocess.Popen([WHYRSS, "serve", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             stdin=subprocess.DEVNULL) as server:
+        try:
+            url = re.search(r"http://\S+?:(\d+)/", server.stdout.readline())
+            ask = Asking(int(url.group(1)), hz)
+            ledger = f"/api/1/pid/{d.pid}/ledger?max_age=0"
+            ask.run(ledger, 2, False)
+            for turn in range(max(2, int(seconds / phase / len(phases)))):
+                steal.append(os.getloadavg()[0])
+                for k in range(len(phases)):
+                    name = phases[(turn + k) % len(phases)]  # none is always the first after another
                     d.cmd("reset")
-                    end, n, failed, moments, memory = time.monotonic() + span, 0, 0, set(), []
-                    while time.monotonic() < end:
-                        began = time.monotonic()
-                        if asked:
-                            n += 1
-                            try:
-                                with urllib.request.urlopen(url, timeout=30) as f:
-                                    got = json.loads(f.read())
-                                moments.add(got["read"]["at"])
-                                failed += sum(x["resident"] for x in got["lines"]) != got["os"]["rss"]
-                            except (OSError, ValueError, KeyError):
-                                failed += 1
-                            if n % hz == 0:
-                                memory.append(rss_of(server.pid))
-                        time.sleep(max(0, 1 / hz - (time.monotonic() - began)))
+                    if name == phases[0]:
+                        time.sleep(phase)
+                    else:
+                        ask.run(ledger if name == phases[2] else "/", phase, name == phases[2])
                     d.cmd("report")
-                    half.append((d.reports["churn"], n, failed, len(moments), memory))
-                finally:
-                    server.terminate()
+                    rep, t = d.reports["churn"], total[name]
+                    for i, n in enumerate(rep["gaps"]):
+                        t["gaps"][i] += n
+                    t["bytes"] += rep["mib_per_s"] * rep["seconds"]
+                    t["seconds"] += rep["seconds"]
+                    t["max"] = max(t["max"], rep["max_ms"])
+                    t["rate"].append(rep["mib_per_s"])
+                    bucket = rep["bucket_ms"]
+                memory.append(rss_of(server.pid))
+        finally:
+            server.terminate()
     out.append("## Ten ledgers a second from one session\n")
-    out.append(f"`./dev bench soak`: `whyrss serve` is asked for the ledger of `demo/churn -live {live} -cores 1` {hz} times a second for {seconds} s, "
-               "after a time without being asked; the target times a heartbeat of 1 ms.\n")
-    out.append("| target | throughput MiB/s | heartbeat p50 ms | p99 ms | max ms | answers | of as many readings | failed |")
-    out.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for name, (rep, n, failed, moments, _) in zip(("alone", f"{hz} ledgers a second"), half):
-        out.append(f"| {name} | {rep['mib_per_s']:.0f} | {rep['p50_ms']:.2f} | {rep['p99_ms']:.2f} | {rep['max_ms']:.2f} | {n} | {moments} | {failed} |")
-    m = half[1][4]
-    k = max(1, len(m) // 10)
-    out.append(f"\nRssAnon of whyrss: median {statistics.median(m[k:2 * k] or m):.1f} MiB in the second tenth of the time, {statistics.median(m[-k:]):.1f} in the "
-               f"last, {max(m):.1f} at most.\n")
-    return {"failed": half[1][2], "answers": half[1][1], "readings": half[1][3], "early": statistics.median(m[k:2 * k] or m), "late": statistics.median(m[-k:])}
+    out.append(f"`./dev bench soak`: `whyrss serve` is asked for the ledger of `demo/churn -live {live} -cores 1` {hz} times a second over one connection, in "
+               f"phases of {phase} s that alternate with phases in which the target is alone, and in which the server is asked as often for a page for "
+               f"which it reads nothing. The target times a heartbeat of 1 ms; the phases of a kind are added up, {len(memory)} of each. The machine's load "
+               f"was {statistics.median(steal):.1f} (median), {max(steal):.1f} at most.\n")
+    out.append("| target | throughput MiB/s | heartbeat p50 ms | p90 ms | p99 ms | p99.9 ms | max ms |")
+    out.append("| --- | --- | --- | --- | --- | --- | --- |")
+    for name in phases:
+        t = total[name]
+        q = " | ".join(f"{quantile(t['gaps'], x, bucket):.2f}" for x in (0.5, 0.9, 0.99, 0.999))
+        out.append(f"| {name} | {t['bytes'] / t['seconds']:.0f} | {q} | {t['max']:.2f} |")
+    ratio = [b / a for a, b in zip(total[phases[0]]["rate"], total[phases[2]]["rate"])]
+    out.append(f"\nThroughput with ledgers by that alone, phase by phase: median {statistics.median(ratio):.3f} ({min(ratio):.3f} to {max(ratio):.3f}). "
+               f"{ask.n} ledgers, {len(ask.moments)} readings of their own, {ask.failed} failed, {ask.skipped} left out since the one before took longer than "
+               f"{1000 // hz} ms.\n")
+    k = max(1, len(memory) // 5)
+    early, late = statistics.median(memory[:k]), statistics.median(memory[-k:])
+    out.append(f"RssAnon of whyrss: median {early:.1f} MiB in the first fifth of the time, {late:.1f} in the last, {max(memory):.1f} at most.\n")
+    return {"failed": ask.failed, "answers": ask.n, "readings": len(ask.moments), "early": early, "late": late}
 
 
 def part_hour(out, small):

@@ -104,6 +104,95 @@ def test_stacks_only_when_asked_for(tmp_path):
     assert timeless(view("goroutines", tmp_path / "b.whyrss"))["schema"] == "whyrss.goroutines/1"
 
 
+PRIVATE = r"""
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync"
+)
+
+const constant = "%s"
+
+var (
+	global   = [4]string{constant, constant + "x"}
+	heap     [][]byte
+	byKey    = map[string]string{}
+	inline   = map[[32]byte]int{}
+	pool     sync.Pool
+	channel  = make(chan [32]byte, 64)
+	anything []any
+)
+
+func keep(s string) {
+	var a [32]byte
+	copy(a[:], s)
+	for i := 0; i < 2000; i++ {
+		heap = append(heap, []byte(strings.Repeat(s, 1+i%%40)))
+		byKey[fmt.Sprint(s, i)] = s + s
+		anything = append(anything, a, s, &a)
+	}
+	inline[a] = 1
+	for i := 0; i < 60; i++ {
+		channel <- a
+		pool.Put(&a)
+	}
+}
+
+func parked(s string, c chan int) {
+	a := [64]byte{}
+	copy(a[:], s)
+	<-c
+	fmt.Println(a, s)
+}
+
+func main() {
+	runtime.MemProfileRate = 1
+	runtime.SetBlockProfileRate(1)
+	s := os.Args[1]
+	keep(s)
+	c := make(chan int)
+	for i := 0; i < 50; i++ {
+		pprof.Do(context.Background(), pprof.Labels(s, s+"v"), func(context.Context) { go parked(s, c) })
+	}
+	runtime.GC()
+	runtime.GC()
+	for i := range heap {
+		if i%%3 == 0 {
+			heap[i] = nil
+		}
+	}
+	defer func() { recover() }()
+	fmt.Println("ready {}")
+	fmt.Scanln()
+}
+"""
+
+
+def test_nothing_of_the_programs_data(tmp_path):
+    """A marker in objects, maps, channels, pools, labels, constants, stacks, arguments and the environment is not in a capture."""
+    unit = "Zq7#Kx9@"
+    (tmp_path / "main.go").write_text(PRIVATE % (unit * 4))
+    (tmp_path / "go.mod").write_text("module private\n\ngo 1.21\n")
+    subprocess.run(["go", "build", "-o", tmp_path / "private", "."], cwd=tmp_path, check=True, timeout=300)
+    with Demo(tmp_path / "private", [unit * 4], env={"PRIVATE": unit * 4}) as d:
+        for name, n in ((f"/proc/{d.pid}/cmdline", 1), (f"/proc/{d.pid}/environ", 1)):
+            assert open(name).read().count(unit * 4) == n
+        capture(d.pid, tmp_path / "a.whyrss")
+        capture(d.pid, tmp_path / "b.whyrss", "--stacks")
+    data = unpacked(tmp_path / "a.whyrss", tmp_path)
+    for i in range(len(unit)):
+        # any eight bytes in a row, and the heads of its words
+        assert data.count((unit * 2)[i:i + 8].encode()) == 0, (i, data.find((unit * 2)[i:i + 8].encode()))
+    assert unit.encode() in unpacked(tmp_path / "b.whyrss", tmp_path)  # as --stacks says of itself; and so the search finds it
+    assert "main.main" in whyrss("goroutines", tmp_path / "a.whyrss", "--all")[1]
+
+
 def test_goroutine_profile_of_a_capture(tmp_path):
     with Demo(build("nothing")) as d, stopped(d.pid):
         capture(d.pid, tmp_path / "a.whyrss")

@@ -467,6 +467,80 @@ static void the_tightest_limit_may_lie_far_above(void **state)
 	unmake(&m);
 }
 
+/* What whyrss watch waits by: the tightest limit, against what the kernel can't take back. */
+static void the_meter_of_version_2(void **state)
+{
+	struct made m = make("0::/x/y\n", "");
+	struct cgroup_meter *meter;
+	struct cgroup_level now;
+
+	(void)state;
+	put(&m, "proc/self/mountinfo",
+	    arena_printf(&m.a, "31 1 0:9 / %s/in rw - cgroup2 cgroup rw\n", m.root));
+	put(&m, "in/x/y/memory.current", "5000\n");
+	put(&m, "in/x/y/memory.max", "max\n");
+	assert_false(cgroup_meter_open(5, &m.o, &m.a, &meter)); /* there is no limit */
+	put(&m, "in/x/y/memory.max", "9000\n");
+	put(&m, "in/x/memory.max", "8000\n");
+	put(&m, "in/x/memory.current", "7500\n");
+	put(&m, "in/x/memory.stat",
+	    "anon 4000\nfile 2500\nkernel 1000\ninactive_file 1500\nactive_file 500\n"
+	    "slab_reclaimable 300\nslab 700\n");
+	put(&m, "in/x/memory.events",
+	    "low 0\nhigh 3\nmax 12\noom 2\noom_kill 1\n"
+	    "oom_group_kill 0\n");
+	assert_true(cgroup_meter_open(5, &m.o, &m.a, &meter));
+	assert_true(cgroup_meter_read(meter, &now));
+	assert_int_equal(now.limit, 8000);
+	assert_int_equal(now.current, 7500);
+	assert_int_equal(now.held, 7500 - 1500 - 500 - 300);
+	assert_int_equal(now.oom_kills, 1);
+	/* numbers that are read one after the other need not fit together */
+	put(&m, "in/x/memory.current", "100\n");
+	assert_true(cgroup_meter_read(meter, &now));
+	assert_int_equal(now.held, 0);
+	put(&m, "in/x/memory.events", "");
+	put(&m, "in/x/memory.stat", "garbage");
+	assert_true(cgroup_meter_read(meter, &now));
+	assert_int_equal(now.held, 100);
+	assert_int_equal(now.oom_kills, 0);
+	put(&m, "in/x/memory.current", "");
+	assert_false(cgroup_meter_read(meter, &now)); /* it is gone */
+	unmake(&m);
+}
+
+static void the_meter_of_version_1(void **state)
+{
+	struct made m = make("3:memory:/x\n", "");
+	struct cgroup_meter *meter;
+	struct cgroup_level now;
+
+	(void)state;
+	put(&m, "proc/self/mountinfo",
+	    arena_printf(&m.a, "31 1 0:9 / %s/in rw - cgroup cgroup rw,memory\n", m.root));
+	put(&m, "in/x/memory.usage_in_bytes", "5000\n");
+	put(&m, "in/x/memory.limit_in_bytes", "9223372036854771712\n"); /* none */
+	put(&m, "in/x/memory.stat",
+	    "cache 9\nhierarchical_memory_limit 6000\n"
+	    "total_inactive_file 700\ntotal_active_file 300\n");
+	put(&m, "in/x/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
+	/* of an ancestor that can't be seen from here, the limit is known */
+	assert_true(cgroup_meter_open(5, &m.o, &m.a, &meter));
+	put(&m, "in/memory.usage_in_bytes", "5500\n");
+	put(&m, "in/memory.stat", "total_inactive_file 700\ntotal_active_file 300\n");
+	put(&m, "in/memory.oom_control", "oom_kill 4\n");
+	assert_true(cgroup_meter_read(meter, &now));
+	assert_int_equal(now.limit, 6000);
+	assert_int_equal(now.held, 4500);
+	assert_int_equal(now.oom_kills, 4);
+	put(&m, "in/x/memory.limit_in_bytes", "5500\n");
+	assert_true(cgroup_meter_open(5, &m.o, &m.a, &meter));
+	assert_true(cgroup_meter_read(meter, &now));
+	assert_int_equal(now.limit, 5500);
+	assert_int_equal(now.held, 4000);
+	unmake(&m);
+}
+
 static void a_reused_pid_is_noticed(void **state)
 {
 	struct made m = make("", "");
@@ -589,6 +663,8 @@ int main(void)
 		cmocka_unit_test(what_is_not_visible_is_no_cgroup),
 		cmocka_unit_test(the_nearest_ancestor_with_the_controller_counts),
 		cmocka_unit_test(the_tightest_limit_may_lie_far_above),
+		cmocka_unit_test(the_meter_of_version_2),
+		cmocka_unit_test(the_meter_of_version_1),
 		cmocka_unit_test(a_reused_pid_is_noticed),
 		cmocka_unit_test(hostile_files_are_errors_not_crashes),
 		cmocka_unit_test(pids_of_a_cgroup),
