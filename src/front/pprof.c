@@ -26,8 +26,8 @@ static void give_up_rights(const struct pprof_call *call, struct arena *a)
 		allow |= SANDBOX_NET | SANDBOX_WRITE; /* what came is kept */
 	if (to_file || (*c->suffix && isatty(STDOUT_FILENO) == 1))
 		allow |= SANDBOX_WRITE;
-	if (*c->dot)
-		allow |= SANDBOX_RUN;
+	if (*c->dot || c->format == PPROF_DISASM || c->format == PPROF_WEBLIST)
+		allow |= SANDBOX_RUN; /* dot, objdump */
 	sandbox_command(allow, 0);
 }
 
@@ -47,15 +47,16 @@ enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, str
 		pprof_flags_help(out);
 		return EXIT_ANSWERED;
 	}
-	if (*call.http)
+	if (*call.http) {
 		err_set(&err, ERR_USAGE,
 			"-http: this version has no page for profiles yet; take a report, as -top");
-	if (err.kind)
 		return failed(&err, messages);
+	}
 	give_up_rights(&call, &a);
 	if (!pprof_fetch(&call.from, &a, &p, &partly, messages, &err))
 		return failed(&err, messages);
 	if (call.command) {
+		shown.tools = call.from.tools;
 		ok = pprof_show(&p, &call.config, call.command, call.pattern, &shown, out, messages,
 				&err);
 		pprof_shown_end(&shown);
@@ -64,7 +65,7 @@ enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, str
 	} else {
 		(void)!write(STDERR_FILENO, messages->s, messages->n);
 		messages->n = 0;
-		pprof_shell(&p, &call.config, &a);
+		pprof_shell(&p, &call.config, call.from.tools, &a);
 	}
 	return partly ? EXIT_PARTIAL : EXIT_ANSWERED;
 }

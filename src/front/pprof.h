@@ -3,7 +3,16 @@
 #define FRONT_PPROF_H
 
 #include "front/run.h"
+#include "pprof/objects.h"
 #include "pprof/report.h"
+
+/** The machine's C++ runtime, loaded when the first name is met. Zero it. */
+struct cpp {
+	bool tried;
+	char *(*demangle)(const char *name, char *buf, size_t *n, int *status);
+};
+/** A pprof_demangler; ctx is a struct cpp. */
+const char *cpp_demangle(void *ctx, const char *mangled, struct arena *a);
 
 /** Where profiles come from. Numbers: -1 not given; texts: "" not given. */
 struct pprof_sources {
@@ -37,9 +46,28 @@ bool pprof_parse_flags(int argc, const char *const *argv, struct arena *a, struc
 /** All reports, options and flags. */
 void pprof_flags_help(struct str *to);
 
-/** Files that viewers were given; they are removed when the program ends. */
+/**
+ * Runs a program, never a shell, with `in` at its standard input; its output is added to *out,
+ * which grows to `limit` at most. Errors: ERR_OS (what argv[0] is not there for, or ended with).
+ */
+bool pprof_filter(const char *const *argv, const struct str *in, bytes limit, struct str *out,
+		  struct err *err);
+
+/** Binaries of the machine; see pprof/objects.h. */
+struct pprof_binaries {
+	struct arena *mem;
+	const char *tools; /* of flag -tools */
+	bool looked, llvm;
+	const char *objdump; /* NULL: there is none */
+	struct cpp cpp;
+};
+void pprof_binaries_open(struct pprof_binaries *b, const char *tools, struct arena *mem,
+			 struct pprof_objects *ret);
+
+/** What reports leave: files that viewers were given are removed when the program ends. */
 struct pprof_shown {
 	struct arena *mem;
+	const char *tools;
 	VEC(char *) files;
 	int64_t last_ms; /* of CLOCK_MONOTONIC, when one was started */
 	bool shell; /* viewers go on beside it, and a picture goes to a file, not to the terminal */
@@ -56,7 +84,8 @@ bool pprof_show(const struct pprof *p, const struct pprof_config *c,
 void pprof_shown_end(struct pprof_shown *shown);
 
 /** Reads lines from standard input and does them; with a terminal, it can be edited. */
-void pprof_shell(const struct pprof *p, const struct pprof_config *c, struct arena *mem);
+void pprof_shell(const struct pprof *p, const struct pprof_config *c, const char *tools,
+		 struct arena *mem);
 
 /** `whyrss pprof …`: argv[0] is "pprof". */
 enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, struct str *messages);

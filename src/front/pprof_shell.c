@@ -119,13 +119,14 @@ static void read_lines(struct pprof_session *s)
 	free(line);
 }
 
-void pprof_shell(const struct pprof *p, const struct pprof_config *c, struct arena *mem)
+void pprof_shell(const struct pprof *p, const struct pprof_config *c, const char *tools,
+		 struct arena *mem)
 {
 	struct str messages = {0};
 	struct pprof_session s;
 	EditLine *el = NULL;
 
-	pprof_session_open(&s, p, c, mem);
+	pprof_session_open(&s, p, c, tools, mem);
 	pprof_session_greet(&s, &messages);
 	put(STDERR_FILENO, &messages);
 	str_free(&messages);

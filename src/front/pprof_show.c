@@ -18,6 +18,7 @@
 #include "front/pprof.h"
 
 #define SOURCE_FILE_MAX ((size_t)64 << 20)
+#define PICTURE_MAX	((bytes)1 << 30)
 
 static const char *read_source(void *ctx, const char *path, struct arena *a, size_t *ret_n,
 			       int *ret_errno)
@@ -66,9 +67,8 @@ static bool drain_flush(void *ctx, struct str *out)
 
 /* --- other programs --- */
 
-/* Runs a program with `in` at its standard input; its output is added to *out. */
-static bool filter_through(const char *const *argv, const struct str *in, struct str *out,
-			   struct err *err)
+bool pprof_filter(const char *const *argv, const struct str *in, bytes limit, struct str *out,
+		  struct err *err)
 {
 	int to[2], from[2], status;
 	size_t done = 0;
@@ -114,7 +114,7 @@ static bool filter_through(const char *const *argv, const struct str *in, struct
 			n = read(from[0], out->s + out->n, 1U << 16);
 			if (n > 0)
 				out->n += (size_t)n;
-			reading = n > 0 || (n < 0 && errno == EINTR);
+			reading = (n > 0 || (n < 0 && errno == EINTR)) && out->n < limit;
 			out->s[out->n] = '\0';
 		}
 	}
@@ -124,8 +124,10 @@ static bool filter_through(const char *const *argv, const struct str *in, struct
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
 		return err_os(err, ERR_OS, "%s", argv[0]);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return err_set(err, ERR_OS, "%s: not found; install graphviz, or take -dot",
-			       argv[0]);
+		return err_set(err, ERR_OS, "%s: not found", argv[0]);
+	if (out->n >= limit)
+		return err_set(err, ERR_LIMIT, "%s: prints more than %llu MB", argv[0],
+			       (unsigned long long)(limit >> 20));
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		return err_set(err, ERR_OS, "%s: failed with %s %d", argv[0],
 			       WIFEXITED(status) ? "exit code" : "signal",
@@ -140,9 +142,10 @@ static bool draw(const char *format, struct str *report, struct err *err)
 	struct str picture = {0};
 
 	snprintf(option, sizeof(option), "-T%s", format);
-	if (!filter_through(argv, report, &picture, err)) {
+	if (!pprof_filter(argv, report, PICTURE_MAX, &picture, err)) {
 		str_free(&picture);
-		return false;
+		return err_in(err,
+			      "failed to execute dot; is graphviz installed? -dot goes without");
 	}
 	str_free(report);
 	*report = picture;
@@ -309,11 +312,14 @@ bool pprof_show(const struct pprof *p, const struct pprof_config *c,
 	bool to_new = *cmd->suffix && !*output && !*cmd->viewers &&
 		      (shown->shell || isatty(STDOUT_FILENO) == 1);
 	CLEANUP(cleanup_free) char *cwd = getcwd(NULL, 0);
-	struct pprof_env env = {.read_file = read_source, .cwd = cwd};
+	struct pprof_binaries binaries;
+	struct pprof_objects objects;
+	struct pprof_env env = {.read_file = read_source, .cwd = cwd, .objects = &objects};
 	struct str report = {0};
 	char path[PATH_MAX];
 	bool ok;
 
+	pprof_binaries_open(&binaries, shown->tools, shown->mem, &objects);
 	if (!*cmd->dot && !to_new && (!*cmd->viewers || *output))
 		return show_plain(p, c, cmd, pattern, &env, out, messages, err);
 	ok = pprof_report(p, c, cmd, pattern, &env, &report, messages, err);

@@ -315,12 +315,7 @@ static bool name_remotely(struct naming *g, const struct modes *mode,
 
 /* --- demangling --- */
 
-struct cpp {
-	bool tried;
-	char *(*demangle)(const char *name, char *buf, size_t *n, int *status);
-};
-
-static const char *demangle(void *ctx, const char *mangled, struct arena *a)
+const char *cpp_demangle(void *ctx, const char *mangled, struct arena *a)
 {
 	struct cpp *c = ctx;
 	int status = 0;
@@ -365,6 +360,6 @@ bool pprof_symbolize(struct pprof *p, const struct pprof_sources *from,
 			if (p->functions[i].name && p->functions[i].system_name)
 				p->functions[i].name = p->functions[i].system_name;
 	if (!mode.no_demangle)
-		pprof_demangle(p, mode.how, demangle, &cpp);
+		pprof_demangle(p, mode.how, cpp_demangle, &cpp);
 	return true;
 }

@@ -426,10 +426,12 @@ bool pprof_session_complete(const struct pprof_session *s, const char *line, str
 }
 
 void pprof_session_open(struct pprof_session *s, const struct pprof *p,
-			const struct pprof_config *c, struct arena *mem)
+			const struct pprof_config *c, const char *tools, struct arena *mem)
 {
-	*s = (struct pprof_session){
-		.p = p, .config = *c, .mem = mem, .shown = {.mem = mem, .shell = true}};
+	*s = (struct pprof_session){.p = p,
+				    .config = *c,
+				    .mem = mem,
+				    .shown = {.mem = mem, .tools = tools, .shell = true}};
 	s->config.v[PPROF_COMPACT_LABELS].b = true;
 }
 

@@ -14,7 +14,7 @@ struct pprof_session {
 
 /** Starts a session from the command line's options. */
 void pprof_session_open(struct pprof_session *s, const struct pprof *p,
-			const struct pprof_config *c, struct arena *mem);
+			const struct pprof_config *c, const char *tools, struct arena *mem);
 /** What a shell says first: which profile this is. */
 void pprof_session_greet(const struct pprof_session *s, struct str *messages);
 /**

@@ -6,6 +6,7 @@
 #include "image/code.h"
 
 #include <capstone/capstone.h>
+#include <stdio.h>
 #include <string.h>
 
 /*
@@ -87,4 +88,36 @@ uint32_t code_refs(const void *code, size_t n, taddr at, struct code_ref *ret, u
 		cs_free(in, 1);
 	cs_close(&h);
 	return found;
+}
+
+bool code_print(const void *code, size_t n, taddr at, bool intel,
+		void (*fn)(void *ctx, taddr at, const char *text), void *ctx, struct err *err)
+{
+	const uint8_t *next = code;
+	uint64_t pc = at;
+	csh h;
+	cs_insn *in;
+
+	if (cs_open(CS_ARCH_X86, CS_MODE_64, &h) != CS_ERR_OK)
+		return err_set(err, ERR_OS, "capstone does not start");
+	if (!intel)
+		cs_option(h, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
+	in = cs_malloc(h);
+	while (in && n) {
+		char text[sizeof(in->mnemonic) + sizeof(in->op_str) + 2];
+
+		if (cs_disasm_iter(h, &next, &n, &pc, in)) {
+			snprintf(text, sizeof(text), "%s%s%s", in->mnemonic,
+				 *in->op_str ? "\t" : "", in->op_str);
+			fn(ctx, in->address, text);
+		} else {
+			snprintf(text, sizeof(text), ".byte\t0x%02x", *next);
+			fn(ctx, pc, text);
+			next++, pc++, n--;
+		}
+	}
+	if (in)
+		cs_free(in, 1);
+	cs_close(&h);
+	return true;
 }

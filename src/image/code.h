@@ -2,7 +2,7 @@
 #ifndef IMAGE_CODE_H
 #define IMAGE_CODE_H
 
-#include "base/base.h"
+#include "base/err.h"
 
 /** How an instruction uses its memory operand; bits, so that a rule can allow several. */
 enum code_use {
@@ -27,5 +27,12 @@ struct code_ref {
  * at most `max`. Ends at the first byte that is no instruction. Any bytes are safe (capstone).
  */
 uint32_t code_refs(const void *code, size_t n, taddr at, struct code_ref *ret, uint32_t max);
+
+/**
+ * Calls fn with each instruction as text, in AT&T's or Intel's syntax; a byte that is none is
+ * ".byte 0x..". Errors: ERR_OS (capstone).
+ */
+bool code_print(const void *code, size_t n, taddr at, bool intel,
+		void (*fn)(void *ctx, taddr at, const char *text), void *ctx, struct err *err);
 
 #endif

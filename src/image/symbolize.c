@@ -17,6 +17,7 @@
 #define RANGES_MAX  (4U << 20)
 #define SYMBOLS_MAX (16U << 20)
 #define DIES_MAX    (1U << 20)
+#define BLOCKS_MAX  256U /* in one another */
 
 struct cu_range {
 	uint64_t begin, end;
@@ -40,6 +41,8 @@ struct symbolizer {
 	VEC(struct cu_range) ranges;
 	VEC(struct sym) syms;
 	const char *last_name, *last_dir, *last_path; /* of whole_path */
+	Dwarf_Die function;			      /* of the last address */
+	bool has_function;
 };
 
 static int by_begin(const void *x, const void *y)
@@ -343,13 +346,75 @@ static int decl_line(Dwarf_Die *die)
 		       : 0;
 }
 
+/* Functions that were inlined into one another, outermost first. */
+struct inlined {
+	Dwarf_Die v[SYMBOL_FRAMES];
+	uint32_t n;
+};
+
+/*
+ * The innermost inlined function at an address, with those around it. All are looked at: Go's
+ * compiler gives an inlined function addresses that the one around it lacks, so that a search which
+ * leaves out what does not have the address (dwarf_getscopes) misses it.
+ */
+static void find_inlined(Dwarf_Die *parent, uint64_t addr, struct inlined *path,
+			 struct inlined *best, uint32_t *dies, uint32_t depth)
+{
+	Dwarf_Die die;
+
+	if (depth == BLOCKS_MAX || dwarf_child(parent, &die) != 0)
+		return;
+	do {
+		int tag = dwarf_tag(&die);
+		bool inlined = tag == DW_TAG_inlined_subroutine && path->n < SYMBOL_FRAMES - 1;
+
+		if ((*dies)++ == DIES_MAX)
+			return;
+		if (inlined) {
+			path->v[path->n++] = die;
+			if (dwarf_haspc(&die, addr) == 1)
+				*best = *path;
+		}
+		if (inlined || tag == DW_TAG_lexical_block)
+			find_inlined(&die, addr, path, best, dies, depth + 1);
+		path->n -= inlined;
+	} while (dwarf_siblingof(&die, &die) == 0);
+}
+
+/* The function at an address, among what is in a unit or a namespace; not dwarf_getscopes: that
+ * finds none where an inlined function was written in another unit. */
+static bool find_function(Dwarf_Die *parent, uint64_t addr, Dwarf_Die *ret, uint32_t *dies,
+			  uint32_t depth)
+{
+	Dwarf_Die die;
+
+	if (depth == BLOCKS_MAX || dwarf_child(parent, &die) != 0)
+		return false;
+	do {
+		int tag = dwarf_tag(&die);
+
+		if ((*dies)++ == DIES_MAX)
+			return false;
+		if (tag == DW_TAG_subprogram && dwarf_haspc(&die, addr) == 1) {
+			*ret = die;
+			return true;
+		}
+		if ((tag == DW_TAG_namespace || tag == DW_TAG_class_type ||
+		     tag == DW_TAG_structure_type || tag == DW_TAG_module) &&
+		    find_function(&die, addr, ret, dies, depth + 1))
+			return true;
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return false;
+}
+
 static uint32_t dwarf_frames(struct symbolizer *s, uint64_t addr, struct symbol_frame *ret)
 {
-	Dwarf_Die cu, *written = NULL, *scopes = NULL;
+	Dwarf_Die cu;
+	struct inlined path = {.n = 0}, best = {.n = 0};
 	Dwarf_Line *line;
-	uint32_t n = 0;
+	uint32_t n = 0, dies = 0;
 	const char *file = "";
-	int at_line = 0, at_column = 0, n_scopes;
+	int at_line = 0, at_column = 0;
 
 	if (!find_cu(s, addr, &cu))
 		return 0;
@@ -359,27 +424,23 @@ static uint32_t dwarf_frames(struct symbolizer *s, uint64_t addr, struct symbol_
 		dwarf_lineno(line, &at_line);
 		dwarf_linecol(line, &at_column);
 	}
-	/* dwarf_getscopes leaves the inlined function for where it was written; the innermost
-	 * scope's own parents are where it was put */
-	if (dwarf_getscopes(&cu, addr, &written) <= 0)
-		n_scopes = 0;
-	else
-		n_scopes = dwarf_getscopes_die(&written[0], &scopes);
-	free(written);
-	for (int i = 0; i < n_scopes && n < SYMBOL_FRAMES; i++) {
-		int tag = dwarf_tag(&scopes[i]);
-
-		if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
-			continue;
-		ret[n++] = (struct symbol_frame){die_name(&scopes[i]), file, at_line, at_column,
-						 decl_line(&scopes[i])};
-		if (tag == DW_TAG_subprogram)
-			break;
-		file = call_file(s, &cu, &scopes[i]);
-		at_line = number(&scopes[i], DW_AT_call_line);
-		at_column = number(&scopes[i], DW_AT_call_column);
+	/* addresses come in order: often it is the same function again */
+	if (!s->has_function || dwarf_haspc(&s->function, addr) != 1) {
+		s->has_function = find_function(&cu, addr, &s->function, &dies, 0);
+		dies = 0;
 	}
-	free(scopes);
+	if (s->has_function) {
+		find_inlined(&s->function, addr, &path, &best, &dies, 0);
+		for (uint32_t i = best.n; i-- > 0;) {
+			ret[n++] = (struct symbol_frame){die_name(&best.v[i]), file, at_line,
+							 at_column, decl_line(&best.v[i])};
+			file = call_file(s, &cu, &best.v[i]);
+			at_line = number(&best.v[i], DW_AT_call_line);
+			at_column = number(&best.v[i], DW_AT_call_column);
+		}
+		ret[n++] = (struct symbol_frame){die_name(&s->function), file, at_line, at_column,
+						 decl_line(&s->function)};
+	}
 	if (n == 0 && *file)
 		ret[n++] = (struct symbol_frame){"", file, at_line, at_column, 0};
 	return n;
@@ -400,4 +461,29 @@ uint32_t symbolizer_frames(struct symbolizer *s, uint64_t addr,
 	if (strlen(x->name) > strlen(ret[n - 1].function) + 1)
 		ret[n - 1].function = x->name;
 	return n;
+}
+
+void symbolizer_symbols(const struct symbolizer *s,
+			void (*fn)(void *ctx, uint64_t addr, const char *name), void *ctx)
+{
+	for (uint32_t i = 0; i < s->syms.n; i++)
+		fn(ctx, s->syms.v[i].addr, s->syms.v[i].name);
+}
+
+uint32_t symbolizer_n_symbols(const struct symbolizer *s)
+{
+	return s->syms.n;
+}
+
+bool symbolizer_read(const struct symbolizer *s, uint64_t addr, void *to, size_t n)
+{
+	for (uint32_t i = 0; i < s->image.n_segments; i++) {
+		const struct elf_segment *x = &s->image.segments[i];
+
+		if (addr >= x->addr && addr - x->addr < x->file_size &&
+		    n <= x->file_size - (addr - x->addr))
+			return pread(s->fd, to, n, (off_t)(x->offset + (addr - x->addr))) ==
+			       (ssize_t)n;
+	}
+	return false;
 }

@@ -36,4 +36,11 @@ bool symbolizer_base(const struct symbolizer *s, uint64_t start, uint64_t limit,
 uint32_t symbolizer_frames(struct symbolizer *s, uint64_t addr,
 			   struct symbol_frame ret[static SYMBOL_FRAMES]);
 
+/** All named symbols but files and sections; fn is called in the order of their addresses. */
+void symbolizer_symbols(const struct symbolizer *s,
+			void (*fn)(void *ctx, uint64_t addr, const char *name), void *ctx);
+uint32_t symbolizer_n_symbols(const struct symbolizer *s);
+/** Reads n bytes of the file at a linked address. False: it has none there. */
+bool symbolizer_read(const struct symbolizer *s, uint64_t addr, void *to, size_t n);
+
 #endif

@@ -138,8 +138,8 @@ static bool rust(const char *full, char *out)
 	return true;
 }
 
-static const char *demangled(const char *name, enum pprof_demangle how, pprof_demangler *demangle,
-			     void *ctx, struct arena *a)
+const char *pprof_demangled(const char *name, enum pprof_demangle how, pprof_demangler *demangle,
+			    void *ctx, struct arena *a)
 {
 	const char *full;
 	char *out;
@@ -171,7 +171,7 @@ void pprof_demangle(struct pprof *p, enum pprof_demangle how, pprof_demangler *d
 
 		if (f->name && f->name != f->system_name)
 			continue;
-		name = demangled(system, how, demangle, ctx, &tmp);
+		name = pprof_demangled(system, how, demangle, ctx, &tmp);
 		if (name) {
 			f->name = pprof_str(p, name);
 		} else if (how != PPROF_DEMANGLE_FULL && looks_like_cpp(system)) {

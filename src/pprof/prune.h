@@ -16,6 +16,9 @@ void pprof_drop_frames(struct pprof *p);
  */
 typedef const char *pprof_demangler(void *ctx, const char *mangled, struct arena *a);
 enum pprof_demangle { PPROF_DEMANGLE_SHORT, PPROF_DEMANGLE_TEMPLATES, PPROF_DEMANGLE_FULL };
+/** One name; NULL: it is not mangled, or can't be read. */
+const char *pprof_demangled(const char *name, enum pprof_demangle how, pprof_demangler *demangle,
+			    void *ctx, struct arena *a);
 void pprof_demangle(struct pprof *p, enum pprof_demangle how, pprof_demangler *demangle, void *ctx);
 
 #endif

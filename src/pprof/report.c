@@ -366,6 +366,7 @@ static bool report_open(struct report *r, struct err *err)
 static bool (*const PRINTERS[])(struct report *r) = {
 	[PPROF_CALLGRIND] = report_callgrind,
 	[PPROF_COMMENTS] = report_comments,
+	[PPROF_DISASM] = report_disasm,
 	[PPROF_DOT] = report_dot,
 	[PPROF_LIST] = report_list,
 	[PPROF_PROTO] = report_proto,
@@ -375,7 +376,7 @@ static bool (*const PRINTERS[])(struct report *r) = {
 	[PPROF_TOPPROTO] = report_topproto,
 	[PPROF_TRACES] = report_traces,
 	[PPROF_TREE] = report_tree,
-	[PPROF_WEBLIST] = NULL,
+	[PPROF_WEBLIST] = report_weblist,
 };
 
 bool pprof_report(const struct pprof *p, const struct pprof_config *c,
@@ -394,8 +395,6 @@ bool pprof_report(const struct pprof *p, const struct pprof_config *c,
 	bool relative = c->v[PPROF_RELATIVE_PERCENTAGES].b;
 
 	arena_init(&mem, 0);
-	if (!PRINTERS[cmd->format])
-		return err_set(err, ERR_USAGE, "%s: this report is not there yet", cmd->name);
 	lens_open(&r.l, p, &mem, messages);
 	command_options(cmd, &r.c);
 	lens_add_tag_frames(&r.l, &r.c);

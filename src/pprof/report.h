@@ -38,6 +38,8 @@ extern const struct pprof_command PPROF_COMMANDS[N_PPROF_COMMANDS];
 
 const struct pprof_command *pprof_command_find(const char *name);
 
+struct pprof_objects;
+
 /** What a report needs from the outside: front/ gives it, so that nothing here does I/O. */
 struct pprof_env {
 	void *ctx;
@@ -47,7 +49,8 @@ struct pprof_env {
 	/** Takes what has been printed and empties the text; false: print no more. NULL: all is
 	 * kept. */
 	bool (*flush)(void *ctx, struct str *out);
-	const char *cwd; /* where source files are looked for by default */
+	const char *cwd;		     /* where source files are looked for by default */
+	const struct pprof_objects *objects; /* NULL: binaries can't be read */
 };
 
 /**

@@ -50,6 +50,8 @@ bool report_raw(struct report *r);
 bool report_dot(struct report *r);
 bool report_callgrind(struct report *r);
 bool report_list(struct report *r);
+bool report_disasm(struct report *r);
+bool report_weblist(struct report *r);
 bool report_proto(struct report *r);
 bool report_topproto(struct report *r);
 
