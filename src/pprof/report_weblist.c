@@ -102,7 +102,8 @@ static bool is_interesting(const struct weblist *w, const char *name)
 {
 	uint32_t at = 0, i;
 
-	while ((i = pprof_set_next(&w->interest, text_hash(w, name), &at)) != PPROF_NONE)
+	while ((i = pprof_set_next(&w->interest, text_hash(w, name), &at)) != PPROF_NONE &&
+	       w->interesting.v)
 		if (!strcmp(w->interesting.v[i], name))
 			return true;
 	return false;
@@ -120,7 +121,8 @@ static uint32_t find_pretty(const struct weblist *w, const char *name)
 {
 	uint32_t at = 0, i;
 
-	while ((i = pprof_set_next(&w->pretty, text_hash(w, name), &at)) != PPROF_NONE)
+	while ((i = pprof_set_next(&w->pretty, text_hash(w, name), &at)) != PPROF_NONE &&
+	       w->pretty_from.v)
 		if (!strcmp(w->pretty_from.v[i], name))
 			break;
 	return i;
@@ -146,7 +148,7 @@ static struct sampled *sampled_at(struct weblist *w, uint64_t addr)
 	uint64_t hash = hash_mix((uintptr_t)w->r->mem, addr);
 	uint32_t at = 0, i;
 
-	while ((i = pprof_set_next(&w->by_addr, hash, &at)) != PPROF_NONE)
+	while ((i = pprof_set_next(&w->by_addr, hash, &at)) != PPROF_NONE && w->sampled.v)
 		if (w->sampled.v[i].addr == addr)
 			return &w->sampled.v[i];
 	pprof_set_add(&w->by_addr, w->r->mem, hash, w->sampled.n);
