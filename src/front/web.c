@@ -55,6 +55,7 @@ struct web {
 	const char *files[OPTION_WORDS]; /* those of them that are files: "file/0" … */
 	uint32_t n_files;
 	struct web_name only; /* the only target, if it is no profile */
+	const char *start;    /* what the page begins with; NULL: the list */
 	int uploads;	      /* that are being received; of MHD's thread */
 	uint64_t serial;
 };
@@ -538,7 +539,8 @@ static enum MHD_Result route_api(struct call *k, const char *path)
 	if (!strcmp(path, "processes"))
 		return ask_view(k, ASK_PROCESSES, &of, &VIEWS[VIEW_ID_PROCESSES], NULL);
 	if (!strcmp(path, "meta"))
-		return send_answer(k->web, k->c, web_meta(k->web->files, k->web->n_files));
+		return send_answer(k->web, k->c,
+				   web_meta(k->web->files, k->web->n_files, k->web->start));
 	if (!strcmp(path, "profiles"))
 		return k->uploads ? take_upload(k)
 				  : ask_view(k, ASK_SHELF, &(struct web_name){0}, NULL, NULL);
@@ -984,6 +986,10 @@ static bool serve(const struct serve_options *o, struct err *err)
 		shelf_add_read(w.shelf, o->profile_name, o->profile, o->profile_mem);
 	if (o->n_words == 1 && w.n_targets == 1)
 		w.only = w.targets[0];
+	if (o->n_words + (o->profile != NULL) == 1)
+		w.start = w.only.pid	? arena_printf(&mem, "pid/%d", w.only.pid)
+			  : w.only.file ? "file/0"
+					: "profile/0";
 	if (!mhd_load(&w.mhd, err))
 		goto end;
 	if (w.tls && w.mhd.is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {

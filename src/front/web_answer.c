@@ -178,7 +178,7 @@ static void add_info(struct str *b, bool first, const char *id, const char *titl
 	str_add(b, "}");
 }
 
-void web_meta_write(struct str *b, const char *const *files, uint32_t n_files)
+void web_meta_write(struct str *b, const char *const *files, uint32_t n_files, const char *start)
 {
 	static const struct {
 		const char *name, *kind, *meaning;
@@ -213,14 +213,19 @@ void web_meta_write(struct str *b, const char *const *files, uint32_t n_files)
 		str_add(b, i ? "," : "");
 		str_add_json(b, files[i]);
 	}
-	str_add(b, "]}\n");
+	str_add(b, "],\"start\":");
+	if (start)
+		str_add_json(b, start);
+	else
+		str_add(b, "null");
+	str_add(b, "}\n");
 }
 
-struct answer *web_meta(const char *const *files, uint32_t n_files)
+struct answer *web_meta(const char *const *files, uint32_t n_files, const char *start)
 {
 	struct answer *ret = answer_new(200, JSON);
 
-	web_meta_write(&ret->body, files, n_files);
+	web_meta_write(&ret->body, files, n_files, start);
 	return ret;
 }
 

@@ -116,7 +116,7 @@ bool web_report_write(const struct snapshot *s, const char *target, struct arena
 	str_add(&json, ",\"at\":");
 	render_json(&json, value_get(read, "at"), false);
 	str_add(&json, ",\"answers\":{\"meta\":");
-	web_meta_write(&json, &target, s->kind != SNAPSHOT_PROCESS);
+	web_meta_write(&json, &target, s->kind != SNAPSHOT_PROCESS, NULL);
 	ok = add_views(s, name, target, a, &json, err);
 	if (ok) {
 		add_profiles(s, name, a, &json);

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/pprof"
@@ -14,9 +15,6 @@ import (
 const evil = "<img src=x onerror=window.pwned=1>\x1b[31m\u202e"
 
 var kept [][]byte
-
-//line <script>window.pwned=1<-script>.go:1
-func wait() { time.Sleep(time.Hour) }
 
 func fill() {
 	for i := 0; i < 64; i++ {
@@ -41,6 +39,10 @@ func main() {
 		pprof.Do(context.Background(), pprof.Labels(evil, evil), func(context.Context) { go wait() })
 	}
 	runtime.GC()
+	pprof.Lookup("heap").WriteTo(io.Discard, 0) // or the linker leaves heap profiling out
 	fmt.Println("ready")
 	time.Sleep(10 * time.Minute)
 }
+
+//line <script>window.pwned=1<-script>.go:1
+func wait() { time.Sleep(time.Hour) }

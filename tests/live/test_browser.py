@@ -2,9 +2,11 @@
 import fcntl
 import json
 import os
+import pathlib
 import select
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 from conftest import ROOT, whyrss
@@ -14,7 +16,7 @@ from serve import Server
 BROWSER = ROOT / "tests/browser"
 EVIL = "<img src=x onerror=window.pwned=1>\x1b[31m\u202e"
 PAGES = ("processes", "ledger", "map", "profile", "top", "graph", "peek", "source", "spans", "goroutines", "gc", "memstats", "compare")
-CHECKS = ("processes", "ledger", "map", "flame", "diff", "tables", "compare", "live", "theme", "keyboard", "hostile")
+CHECKS = ("processes", "ledger", "map", "flame", "diff", "upload", "source", "tables", "compare", "live", "theme", "keyboard", "hostile")
 
 
 def modules():
@@ -53,18 +55,25 @@ class Browser:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     dir_ = tmp_path_factory.mktemp("hostile")
+    src = pathlib.Path(tempfile.mkdtemp(prefix="whyrss-source-"))  # pytest's folders are closed to others, whose source a server of root does not show
+    src.chmod(0o755)
     modules()
-    subprocess.run(["go", "build", "-o", dir_ / EVIL, BROWSER / "hostile.go"], check=True, timeout=300, env={**os.environ, "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}, cwd=dir_)
+    shutil.copy(BROWSER / "hostile.go", src)
+    (src / "hostile.go").chmod(0o644)
+    subprocess.run(["go", "build", "-o", dir_ / EVIL, src / "hostile.go"], check=True, timeout=300, env={**os.environ, "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}, cwd=dir_)
     with Demo(build("tour"), timeout=120) as tour, Demo(build("churn"), timeout=120) as churn, Server(tour.pid) as server:
         hostile = subprocess.Popen([dir_ / EVIL], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(dir_)})
         try:
             assert hostile.stdout.readline() == "ready\n"
-            b = Browser(url=server.url, pid=tour.pid, other=churn.pid, hostile=hostile.pid, out=str(ROOT / "build/screenshots"))
+            profile = dir_ / "heap.pb.gz"
+            whyrss("profile", tour.pid, "-o", profile)
+            b = Browser(profile=str(profile), url=server.url, pid=tour.pid, other=churn.pid, hostile=hostile.pid, out=str(ROOT / "build/screenshots"))
             yield b
             b.close()
         finally:
             hostile.kill()
             hostile.wait()
+            shutil.rmtree(src)
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -76,6 +85,12 @@ def test_page_does(browser, name):
 def test_page_looks(browser, name):
     """axe, both themes, 360 px, pictures."""
     browser.check("look", page=name)
+
+
+def test_one_target_is_shown_at_once(browser):
+    browser.check("start", first="ledger")
+    with Server(browser.args["profile"]) as s:
+        browser.check("start", url=s.url, first="profile")
 
 
 def test_report_needs_no_server(browser, tmp_path):

@@ -430,3 +430,132 @@ def test_pages_are_rss(server, demo):
         assert abs(drawn.get(line, 0) - heap[line]) <= 64 << 10, line
     at = server.json(f"/api/1/pid/{demo.pid}/at?address={p['segments'][0]['start']}&max_age=60000")
     assert at["mapping"]["path"] and at["schema"] == "whyrss.at/1"
+
+
+# --- profiles that are sent, and pprof's engine over HTTP ---
+
+def send(server, data, name="x"):
+    status, _, body = server.ask(f"/api/1/profiles?name={name}", data=data, headers={"Content-Type": "application/octet-stream"})
+    return status, json.loads(body)
+
+
+def test_reports_are_those_of_pprof(server, demo, tmp_path):
+    """A profile that is sent gives what `whyrss pprof` says of the file, with filters and without."""
+    whyrss("profile", demo.pid, "-o", tmp_path / "h.pb.gz")
+    status, kept = send(server, (tmp_path / "h.pb.gz").read_bytes(), "%3Cb%3E")
+    assert status == 201 and kept["name"] == "<b>" and not kept["given"] and "inuse_space" in kept["types"]
+    base = f"/api/1/profile/{kept['id']}/"
+    for path, args in [("top?n=5", ["-top", "-nodecount=5"]), ("tree?f=(%3Fi)MAIN&si=alloc_space", ["-tree", "-focus=(?i)MAIN", "-sample_index=alloc_space"]),
+                       ("traces?tf=4kb:&h=runtime", ["-traces", "-tagfocus=4kb:", "-hide=runtime"]), ("peek?pattern=main.inner&g=lines", ["-peek=main.inner", "-lines"]),
+                       ("tags", ["-tags"]), ("dot?noinlines=1", ["-dot", "-noinlines"]), ("raw", ["-raw"])]:
+        status, headers, body = server.ask(base + "pprof/" + path)
+        want = subprocess.run([WHYRSS, "pprof", *args, tmp_path / "h.pb.gz"], capture_output=True, timeout=60, check=True).stdout
+        assert status == 200 and headers["Content-Type"].startswith("text/plain") and body == want, path
+    stacks, focused = server.json(base + "stacks"), server.json(base + "stacks?f=main.inner")
+    assert 0 < len(focused["samples"]) < len(stacks["samples"]) and focused["totals"] == stacks["totals"]
+    total = [sum(s["v"][i] for s in stacks["samples"]) for i in range(4)]
+    assert total == stacks["totals"] and pprofpb.totals(pprofpb.parse((tmp_path / "h.pb.gz").read_bytes()))["inuse_space"] == total[3]
+    assert pprofpb.totals(pprofpb.parse(server.ask(base + "pprof/proto")[2])) == pprofpb.totals(pprofpb.parse((tmp_path / "h.pb.gz").read_bytes()))
+    rooted = server.json(base + "stacks?tagroot=bytes")
+    roots = {rooted["functions"][rooted["frames"][s["s"][-1]][0]][1] for s in rooted["samples"]}
+    assert roots == {"bytes"}
+    for path, want in [("stacks?f=(", 400), ("stacks?g=nonsense", 400), ("stacks?nonsense=1", 400), ("stacks?output=/tmp/x", 400), ("pprof/svg", 404), ("pprof/peek", 400), ("pprof/callgrind", 404),
+                       ("nonsense", 404), (f"stacks?tagroot={'a,' * 500}", 400)]:
+        code, _, body = server.ask(base + path)
+        assert code == want and set(json.loads(body)) == {"error"}, (path, code, body)
+    assert server.ask("/api/1/profile/0123456789abcdef/stacks")[0] == 404
+
+
+def test_what_is_sent_has_limits(server, demo):
+    heap = server.ask(f"/pid/{demo.pid}/debug/pprof/heap")[2]
+    assert send(server, b"")[0] == send(server, b"garbage")[0] == send(server, heap[:200])[0] == 422
+    assert server.ask("/api/1/profiles", data=heap, headers={"Origin": "http://evil.example"})[0] == 403
+    assert server.ask("/api/1/profiles", data=heap, headers={"Host": "evil.example"})[0] == 403
+    bomb = gzip.compress(bytes(400 << 20), 1)  # inflates past what one may take
+    before = server.rss()
+    assert send(server, bomb)[0] == 422
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as c:
+        c.sendall(b"POST /api/1/profiles HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
+        try:
+            for _ in range(70):
+                c.sendall(bytes(1 << 20))
+        except OSError:
+            pass
+    first = send(server, heap, "first")[1]["id"]
+    for _ in range(30):
+        assert send(server, heap)[0] == 201
+    assert len(server.json("/api/1/profiles?max_age=0")["profiles"]) <= 24
+    assert server.ask(f"/api/1/profile/{first}/stacks")[0] == 404, "the oldest go first"
+    assert server.rss() < before + (300 << 20)
+
+
+def test_files_of_the_command_line(demo, tmp_path):
+    """Several targets, profiles among them."""
+    whyrss("profile", demo.pid, "-o", tmp_path / "h.pb.gz")
+    whyrss("capture", demo.pid, "-o", tmp_path / "c.whyrss")
+    with Server(tmp_path / "h.pb.gz", tmp_path / "c.whyrss", demo.pid) as s:
+        assert s.json("/api/1/meta")["start"] is None and len(s.json("/api/1/meta")["files"]) == 1
+        assert s.json("/api/1/file/0/ledger")["target"]["pid"] == demo.pid
+        assert s.json("/api/1/profiles")["profiles"][0]["id"] == "0"
+        assert s.json("/api/1/profile/0/stacks")["samples"]
+        assert s.ask("/api/1/file/1/ledger")[0] == 404
+    with Server(demo.pid) as s:
+        assert s.json("/api/1/meta")["start"] == f"pid/{demo.pid}"
+
+
+def profile_of(file):
+    """A profile.proto with one sample in a function of that file."""
+    def field(n, data):
+        return bytes([n << 3 | 2]) + varint(len(data)) + data
+
+    def varint(v):
+        out = bytearray()
+        while v > 127:
+            out.append(v & 127 | 128)
+            v >>= 7
+        return bytes(out + bytes([v]))
+    number = lambda n, v: bytes([n << 3]) + varint(v)
+    strings = [b"", b"inuse_space", b"bytes", b"main.f", os.fsencode(file)]
+    return (field(1, number(1, 1) + number(2, 2)) + field(2, field(1, b"\1") + field(2, b"\5")) + field(4, number(1, 1) + field(4, number(1, 1) + number(2, 1))) +
+            field(5, number(1, 1) + number(2, 3) + number(3, 3) + number(4, 4)) + b"".join(field(6, x) for x in strings))
+
+
+def test_source_text_is_nothing_secret(server, tmp_path):
+    """A stranger's profile may name any file: it shows only source that everybody here may read."""
+    import tempfile
+    with tempfile.TemporaryDirectory(prefix="whyrss-source-") as d:
+        os.chmod(d, 0o755)
+        secret, open_, link, pipe, closed = f"{d}/secret.go", f"{d}/open.go", f"{d}/link.go", f"{d}/pipe.go", f"{d}/closed"
+        for path, mode in [(secret, 0o600), (open_, 0o644), (f"{d}/password", 0o644)]:
+            with open(path, "w", encoding="ascii") as f:
+                f.write("package main // THE TEXT\n")
+            os.chmod(path, mode)
+        os.symlink(f"{d}/password", link)
+        os.mkfifo(pipe)
+        os.mkdir(closed, 0o700)
+        shutil.copy(open_, closed)
+        for path, shown in [(open_, True), (secret, False), (link, False), (pipe, False), (f"{closed}/open.go", False), (f"{d}/password", False), ("/etc/shadow", False), ("../../etc/passwd", False),
+                            (f"{d}/../{os.path.basename(d)}/open.go", False)]:
+            status, kept = send(server, profile_of(path))
+            assert status == 201, kept
+            status, _, body = server.ask(f"/api/1/profile/{kept['id']}/pprof/list?pattern=main.f")
+            assert status == 200 and (b"THE TEXT" in body) == shown and (shown or b"Error: " in body), (path, body)
+
+
+def test_a_reader_that_goes_away_stops_its_work(server):
+    """Twenty who ask for minutes and hang up: others are answered meanwhile, and nothing is kept for them."""
+    with Demo(build("churn"), timeout=120) as d:
+        gone = []
+        for i in range(20):
+            c = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            c.sendall(f"GET /pid/{d.pid}/debug/pprof/allocs?seconds={250 + i} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            gone.append(c)
+        assert server.ask(f"/api/1/pid/{d.pid}/ledger", timeout=30)[0] == 200
+        for c in gone:
+            c.close()
+        end, waiting = time.time() + 120, 1
+        while waiting and time.time() < end:  # in CLOSE_WAIT: the server has not let go of it yet
+            time.sleep(0.5)
+            with open("/proc/net/tcp", encoding="ascii") as f:
+                waiting = sum(1 for line in list(f)[1:] if line.split()[1].endswith(f":{server.port:04X}") and line.split()[3] == "08")
+        assert waiting == 0, waiting

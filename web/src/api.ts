@@ -21,7 +21,10 @@ export interface Meta {
   container: { id: string; title: string; why: string }[];
   memstats: { name: string; kind: string; meaning: string }[];
   files: string[];
+  start: string | null; // the only target that the server was started with
 }
+/** A profile that the server holds: it was started with it, or a browser sent it. */
+export interface Shelved { id: string; name: string; given: boolean; samples: number; time: number; types: string[] }
 
 interface Saved { target: string; at: string; answers: Record<string, unknown> }
 const saved = ((): Saved | null => {
@@ -37,16 +40,10 @@ export class ApiError extends Error {
   constructor(readonly status: number, text: string) { super(text); }
 }
 
-export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  if (saved) {
-    const bare = path.split("?")[0]!;
-    const found = saved.answers[path] ?? saved.answers[bare];
-    if (found === undefined) throw new ApiError(404, "This is not part of the saved report.");
-    return found as T;
-  }
+async function ask(path: string, init: RequestInit): Promise<string> {
   let r: Response;
   try {
-    r = await fetch(`/api/1/${path}`, { signal: signal ?? null, headers: { Accept: "application/json" } });
+    r = await fetch(`/api/1/${path}`, init);
   } catch (e) {
     if (e instanceof DOMException && e.name === "AbortError") throw e;
     throw new ApiError(0, "The server does not answer: is whyrss serve still running?");
@@ -57,7 +54,27 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
     try { why = (JSON.parse(text) as { error: string }).error; } catch { /* not JSON: as it is */ }
     throw new ApiError(r.status, why);
   }
-  return JSON.parse(text) as T;
+  return text;
+}
+export const getText = (path: string): Promise<string> => ask(path, {});
+
+export async function profiles(): Promise<Shelved[]> {
+  return saved ? [] : (await get<{ profiles: Shelved[] }>("profiles")).profiles;
+}
+/** Sends a profile in any format that pprof knows; the server keeps it in memory. */
+export async function sendProfile(data: Blob, name: string): Promise<Shelved> {
+  if (data.size > 64 << 20) throw new ApiError(413, `${name}: a profile may be up to 64 MiB`);
+  return JSON.parse(await ask(`profiles?name=${encodeURIComponent(name.slice(0, 200))}`, { method: "POST", body: data, headers: { "Content-Type": "application/octet-stream" } })) as Shelved;
+}
+
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  if (saved) {
+    const bare = path.split("?")[0]!;
+    const found = saved.answers[path] ?? saved.answers[bare];
+    if (found === undefined) throw new ApiError(404, "This is not part of the saved report.");
+    return found as T;
+  }
+  return JSON.parse(await ask(path, { signal: signal ?? null, headers: { Accept: "application/json" } })) as T;
 }
 
 let metaOnce: Promise<Meta> | null = null;

@@ -1,8 +1,8 @@
 // The frame: which page is shown, of which target, in which theme.
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
-import { get, Live, meta, reportAt, reportOf } from "./api";
-import type { Ledger, Meta, Process } from "./api";
+import { get, Live, meta, profiles, reportAt, reportOf, sendProfile } from "./api";
+import type { Ledger, Meta, Process, Shelved } from "./api";
 import { comparePage, keep } from "./compare";
 import { add, h, plain, put, Table } from "./dom";
 import { base, bytes } from "./format";
@@ -25,7 +25,7 @@ const PAGES: Record<string, { title: string; make: (c: Context) => Page }> = {
 const app = document.getElementById("app")!;
 const spoken = h("div", { class: "sr", role: "status", "aria-live": "polite" });
 const nav = h("nav", { "aria-label": "Pages" }), who = h("div", { class: "who" }), main = h("main", { id: "main", tabindex: -1 }), tools = h("div", { class: "tools" }), banner = h("div", { class: "banner", role: "alert", hidden: true });
-let live: Live | null = null, page: Page | null = null, unlisten: (() => void) | null = null, shownAt = "", shownHash = "", m: Meta;
+let live: Live | null = null, sheet: Shelved | null = null, page: Page | null = null, unlisten: (() => void) | null = null, shownAt = "", shownHash = "", m: Meta;
 
 // ---- theme ----
 function stored(): string | null {
@@ -44,10 +44,13 @@ system.addEventListener("change", () => { if (!stored()) setTheme(system.matches
 interface Place { kind: "processes" | "compare" | "target"; target: string; page: string; params: URLSearchParams }
 function place(): Place {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?") as [string, string | undefined], params = new URLSearchParams(query ?? "");
+  const shelf = /^profile\/\w+/.exec(path);
+  if (shelf) return { kind: "target", target: shelf[0], page: "profile", params };
   const t = /^((?:pid|file)\/\d+)(?:\/(\w+))?/.exec(path);
   if (t) return { kind: "target", target: t[1]!, page: t[2] && PAGES[t[2]] ? t[2] : "ledger", params };
   if (path.startsWith("compare")) return { kind: "compare", target: "", page: "", params };
-  if (reportOf) return { kind: "target", target: reportOf, page: "ledger", params };
+  const start = reportOf ?? (path === "" ? m.start : null);
+  if (start) return { kind: "target", target: start, page: start.startsWith("profile/") ? "profile" : "ledger", params };
   return { kind: "processes", target: "", page: "", params };
 }
 function setParams(change: Record<string, string | null>): void {
@@ -103,8 +106,36 @@ function processesPage(): Page {
   }
   const notes = h("ul", { class: "notes" });
   const files = m.files.length ? h("section", { class: "card" }, h("h2", null, "Files"), h("ul", null, m.files.map((f, i) => h("li", null, h("a", { href: `#/file/${i}/ledger` }, f))))) : null;
+  // ---- profiles: those that the server was started with or was sent ----
+  const list = h("ul", { class: "profiles" });
+  const file = h("input", { type: "file", id: "profile-file", multiple: true, onchange: () => { void sendAll([...(file.files ?? [])]); file.value = ""; } });
+  const sheets = h("section", { class: "card" }, h("h2", null, "Profiles"), list,
+    h("div", { class: "controls" }, h("label", { for: "profile-file" }, "Open a profile "), file, h("span", { class: "dim" }, "or drop it anywhere on this page: any format that pprof reads; it stays in this server's memory")));
+  void profiles().then((all) => put(list, all.map((x) => h("li", null, h("a", { href: `#/profile/${x.id}` }, x.name), h("span", { class: "dim" }, ` ${x.samples} stacks · ${x.types.join(", ")}`))))).catch(() => { /* said above */ });
   void load();
-  return { el: h("div", { class: "page" }, text, h("section", { class: "card" }, h("h2", null, "Go processes on this machine"), t.el, notes), files), close: () => { stopped = true; clearTimeout(timer); } };
+  return { el: h("div", { class: "page" }, text, h("section", { class: "card" }, h("h2", null, "Go processes on this machine"), t.el, notes), files, sheets), close: () => { stopped = true; clearTimeout(timer); } };
+}
+
+/** Sends files to the server and shows the last one. */
+async function sendAll(files: File[]): Promise<void> {
+  for (const f of files) {
+    try {
+      const x = await sendProfile(f, f.name);
+      if (f === files[files.length - 1]) location.hash = `#/profile/${x.id}`;
+    } catch (e) {
+      banner.hidden = false;
+      put(banner, `${f.name}: ${e instanceof Error ? e.message : String(e)}`);
+    }
+  }
+}
+if (!reportOf) {
+  document.addEventListener("dragover", (e) => { if (e.dataTransfer?.types.includes("Files")) e.preventDefault(); });
+  document.addEventListener("drop", (e) => {
+    const files = [...(e.dataTransfer?.files ?? [])];
+    if (!files.length) return;
+    e.preventDefault();
+    void sendAll(files);
+  });
 }
 
 // ---- frame ----
@@ -122,7 +153,10 @@ function drawTools(): void {
     h("button", { class: "small", id: "theme", "data-key": "theme", "aria-label": "Dark or light", title: "Dark or light", onclick: () => setTheme(document.documentElement.dataset["theme"] === "dark" ? "light" : "dark", true) }, "◐"));
 }
 function drawState(): void {
-  if (!live) { put(who); return; }
+  if (!live) {
+    put(who, sheet ? [h("strong", null, sheet.name), h("span", { class: "dim" }, ` ${sheet.samples} stacks`)] : null);
+    return;
+  }
   const l = live.latest;
   const state = reportOf ? `saved ${reportAt}` : live.gone ? "ended" : live.paused ? "paused" : "live";
   put(who, l ? [h("strong", null, base(l.target.exe)), h("span", { class: "dim" }, ` pid ${l.target.pid} · ${l.target.go}`), h("span", { class: `state ${state.split(" ")[0]!}` }, state)] : h("span", { class: "dim" }, live.target));
@@ -131,7 +165,7 @@ function drawState(): void {
 }
 function drawNav(at: Place): void {
   put(nav, reportOf ? null : h("a", { href: "#/processes", class: "tab", "data-key": "nav:processes", "aria-current": at.kind === "processes" ? "page" : null }, "Processes"),
-    at.kind === "target" ? Object.entries(PAGES).map(([k, p]) => h("a", { href: `#/${at.target}/${k}`, class: "tab", "data-key": `nav:${k}`, "aria-current": at.page === k ? "page" : null }, p.title)) : null,
+    at.kind === "target" ? Object.entries(PAGES).filter(([k]) => k === "profile" || !at.target.startsWith("profile/")).map(([k, p]) => h("a", { href: `#/${at.target}/${k}`, class: "tab", "data-key": `nav:${k}`, "aria-current": at.page === k ? "page" : null }, p.title)) : null,
     reportOf ? null : h("a", { href: at.kind === "target" ? `#/compare?a=${at.target}` : "#/compare", class: "tab", "data-key": "nav:compare", "aria-current": at.kind === "compare" ? "page" : null }, "Compare"));
 }
 function say(text: string): void {
@@ -149,10 +183,20 @@ async function show(): Promise<void> {
   if (at.kind !== "target" || live?.target !== at.target) {
     live?.stop();
     live = null;
+    sheet = null;
     drawState();
   }
   drawNav(at);
-  if (at.kind === "target" && !live) {
+  if (at.target.startsWith("profile/")) {
+    const found = (await profiles().catch(() => [])).find((x) => `profile/${x.id}` === at.target);
+    if (shownAt !== key) return;
+    if (!found) {
+      main.replaceChildren(h("div", { class: "page" }, h("section", { class: "card" }, h("h2", null, "This profile is not here any more"), h("p", null, "The server keeps profiles in memory until it ends, and the oldest go first. ", h("a", { href: "#/processes" }, "Send it again.")))));
+      shownAt = "";
+      return;
+    }
+    sheet = found;
+  } else if (at.kind === "target" && !live) {
     const mine = (live = new Live(at.target));
     live.onstate(() => { if (live === mine) { drawState(); if (mine.gone || mine.paused !== toolsPaused) { toolsPaused = mine.paused; drawTools(); } } });
     main.replaceChildren(h("p", { class: "loading dim" }, "Reading the process …"));
@@ -166,10 +210,10 @@ async function show(): Promise<void> {
     }
     if (live !== mine || shownAt !== key) return;
   }
-  context = { target: at.target, live: live!, meta: m, params: at.params, setParams, say };
+  context = { target: at.target, title: sheet?.name ?? (live?.latest ? base(live.latest.target.exe) : ""), live: live!, meta: m, params: at.params, setParams, say };
   page = at.kind === "target" ? PAGES[at.page]!.make(context) : at.kind === "compare" ? comparePage(m, at.params, setParams) : processesPage();
   main.replaceChildren(page.el);
-  document.title = plain(at.kind === "target" ? `${PAGES[at.page]!.title} · ${live?.latest ? base(live.latest.target.exe) : ""} · whyrss` : at.kind === "compare" ? "Compare · whyrss" : "whyrss");
+  document.title = plain(at.kind === "target" ? `${PAGES[at.page]!.title} · ${context.title} · whyrss` : at.kind === "compare" ? "Compare · whyrss" : "whyrss");
   if (live && page.update) {
     const fn = page.update;
     unlisten = live.listen((l) => { if (!live?.paused || !page || page.update === fn) fn(l); });

@@ -3,6 +3,7 @@ import type { Ledger, Live, Meta } from "./api";
 
 export interface Context {
   target: string; // "pid/123"
+  title: string; // its name
   live: Live;
   meta: Meta;
   params: URLSearchParams;

@@ -1,18 +1,20 @@
 // Profiles: flame graph, top, graph, peek; with filters, a base to compare with, and shareable addresses.
-import { get } from "./api";
+import { get, getText, profiles, reportOf, sendProfile } from "./api";
+import type { Shelved } from "./api";
 import { h, put, s, save, saveSvg, Table } from "./dom";
-import { amount, base as baseName, percent } from "./format";
+import { amount, percent } from "./format";
+import type { Child } from "./dom";
 import type { Context, Page } from "./page";
 import { edges, paths, top, tree } from "./stacks";
 import type { Config, Node, Path, Row, Stacks } from "./stacks";
 
 const KINDS: [string, string][] = [["heap", "heap"], ["allocs", "allocations"], ["goroutine", "goroutines"], ["stacks", "goroutine stacks"], ["space", "memory space"],
   ["fragmentation", "fragmentation"], ["threadcreate", "threads created"], ["block", "blocking"], ["mutex", "mutex"]];
-const FILTERS: [keyof Config, string, string][] = [["f", "focus", "only stacks with a frame that matches"], ["i", "ignore", "no stacks with a frame that matches"], ["h", "hide", "frames that match are skipped"],
-  ["s", "show", "only frames that match"], ["sf", "show from", "stacks begin at the frame that matches"], ["tf", "tag focus", "only samples with a label that matches"]];
-
-interface SavedBase { name: string; kind: string; stacks: Stacks }
-const bases: SavedBase[] = [];
+const FILTERS: [string, string, string][] = [["f", "focus", "only stacks with a frame that matches"], ["i", "ignore", "no stacks with a frame that matches"], ["h", "hide", "frames that match are skipped"],
+  ["s", "show", "only frames that match"], ["sf", "show from", "stacks begin at the frame that matches"], ["tf", "tag focus", "only samples with a label that matches, key=pattern, or in range, as 32kb:4mb"],
+  ["ti", "tag ignore", "no samples with a label that matches"], ["tagroot", "tag root", "labels, split by commas, as frames at the root"], ["tagleaf", "tag leaf", "labels, split by commas, as frames at the leaf"]];
+// what a saved report, which has no engine, can do
+const SIMPLE = ["f", "i", "h", "s", "sf", "tf"];
 
 function configs(): Record<string, string> {
   try {
@@ -22,6 +24,7 @@ function configs(): Record<string, string> {
   }
 }
 
+const escapeRegex = (name: string): string => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 const HUES = ["205 70%", "36 88%", "160 45%", "330 55%", "258 50%", "14 75%", "185 50%", "52 70%", "285 40%", "100 35%"];
 
 /** A colour by package, so that functions of one package look alike; a name says which it is. */
@@ -33,18 +36,20 @@ function hue(name: string): string {
 }
 
 export function profilePage(c: Context): Page {
+  const local = reportOf !== null, shelf = c.target.startsWith("profile/"), filters = FILTERS.filter(([k]) => !local || SIMPLE.includes(k));
   const kind = h("select", { id: "kind", onchange: () => { c.setParams({ kind: kind.value, si: null, p: null }); void load(); } }, KINDS.map(([v, t]) => h("option", { value: v, selected: (c.params.get("kind") ?? "heap") === v }, t)));
   const type = h("select", { id: "si", onchange: () => { c.setParams({ si: type.value }); draw(); } });
-  const grain = h("select", { id: "g", onchange: () => { c.setParams({ g: grain.value, p: null }); draw(); } }, [["functions", "by function"], ["lines", "by line"], ["files", "by file"]].map(([v, t]) => h("option", { value: v, selected: c.params.get("g") === v }, t)));
+  const grain = h("select", { id: "g", onchange: () => { c.setParams({ g: grain.value, p: null }); draw(); } }, [["functions", "by function"], ["filefunctions", "by function and file"], ["lines", "by line"], ["files", "by file"]].map(([v, t]) => h("option", { value: v, selected: c.params.get("g") === v }, t)));
   const invert = h("input", { type: "checkbox", id: "invert", checked: c.params.get("inv") === "1", onchange: () => { c.setParams({ inv: invert.checked ? "1" : null, p: null }); draw(); } });
-  const baseSelect = h("select", { id: "base", onchange: () => { c.setParams({ base: baseSelect.value || null }); draw(); } });
+  const baseSelect = h("select", { id: "base", onchange: () => { c.setParams({ base: baseSelect.value || null }); void load(); } });
+  const inlined = h("input", { type: "checkbox", id: "noinlines", checked: c.params.get("noinlines") === "1", onchange: () => { c.setParams({ noinlines: inlined.checked ? "1" : null, p: null }); void load(); } });
   const search = h("input", { type: "search", id: "search", placeholder: "Search functions", oninput: () => mark() });
-  const inputs = FILTERS.map(([key, name, hint]) => h("input", { type: "text", id: `c-${key}`, placeholder: name, title: hint, "aria-label": `${name}: ${hint}`, value: c.params.get(key) ?? "", spellcheck: "false",
-    onchange: (e: Event) => { c.setParams({ [key]: (e.target as HTMLInputElement).value || null, p: null }); draw(); } }));
+  const inputs = filters.map(([key, name, hint]) => h("input", { type: "text", id: `c-${key}`, placeholder: name, title: hint, "aria-label": `${name}: ${hint}`, value: c.params.get(key) ?? "", spellcheck: "false",
+    onchange: (e: Event) => { c.setParams({ [key]: (e.target as HTMLInputElement).value || null, p: null }); refilter(); } }));
   const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Reports" });
   const summary = h("p", { class: "verdict small-verdict" }), view = h("div", { class: "profile-view", role: "tabpanel" }), menu = h("div", { class: "menu", role: "menu", hidden: true });
   const saved = h("select", { id: "configs", "aria-label": "Saved settings", onchange: () => useConfig() });
-  let data: Stacks | null = null, loadedKind = "", pinned = false;
+  let data: Stacks | null = null, before0: Stacks | null = null, bases: Shelved[] = [], loadedKind = "", turn = 0, sourceTurn = 0;
 
   const VIEWS: [string, string][] = [["flame", "Flame graph"], ["top", "Top"], ["graph", "Graph"], ["peek", "Peek"], ["source", "Source"]];
   const config = (): Config => ({ si: Math.min(Number(c.params.get("si") ?? data?.default ?? 0), (data?.types.length ?? 1) - 1), f: c.params.get("f") ?? "", i: c.params.get("i") ?? "", h: c.params.get("h") ?? "", s: c.params.get("s") ?? "",
@@ -52,16 +57,28 @@ export function profilePage(c: Context): Page {
   const unit = (): string => data?.types[config().si]?.unit ?? "count";
   const said = (n: number): string => amount(n, unit());
 
+  /** What the server is asked for: the filters that are set. */
+  function query(extra: Record<string, string> = {}): string {
+    const q = new URLSearchParams(extra);
+    for (const [k] of filters) if (c.params.get(k)) q.set(k, c.params.get(k)!);
+    if (c.params.get("noinlines") === "1") q.set("noinlines", "1");
+    return q.toString();
+  }
+  function refilter(): void {
+    if (local) draw();
+    else void load();
+  }
+
   function drawControls(): void {
     const now = c.params.get("view") ?? "flame";
     put(tabs, VIEWS.map(([v, t]) => h("button", { role: "tab", class: "tab", "data-key": `tab:${v}`, "aria-selected": v === now, onclick: () => { c.setParams({ view: v }); draw(); } }, t)));
     type.replaceChildren(...(data?.types ?? []).map((x, i) => h("option", { value: i }, `${x.type} (${x.unit})`)));
     type.value = String(config().si);
-    baseSelect.replaceChildren(h("option", { value: "" }, "no base"), ...bases.filter((b) => b.kind === loadedKind).map((b) => h("option", { value: b.name }, b.name)));
+    baseSelect.replaceChildren(h("option", { value: "" }, "no base"), ...bases.map((b) => h("option", { value: b.id }, b.name)));
     baseSelect.value = c.params.get("base") ?? "";
     if (baseSelect.selectedIndex < 0) baseSelect.value = "";
     saved.replaceChildren(h("option", { value: "" }, "saved settings …"), ...Object.keys(configs()).map((k) => h("option", { value: k }, k)), h("option", { value: "+" }, "save these …"));
-    inputs.forEach((el, i) => { if (document.activeElement !== el) el.value = c.params.get(FILTERS[i]![0]) ?? ""; });
+    inputs.forEach((el, i) => { if (document.activeElement !== el) el.value = c.params.get(filters[i]![0]) ?? ""; });
   }
   function useConfig(): void {
     const all = configs();
@@ -72,16 +89,26 @@ export function profilePage(c: Context): Page {
       c.say(`Saved as ${name}`);
     } else if (all[saved.value]) {
       const want = new URLSearchParams(all[saved.value]);
-      c.setParams(Object.fromEntries([...FILTERS.map(([k]) => k as string), "view", "g", "inv"].map((k) => [k, want.get(k)])));
+      c.setParams(Object.fromEntries([...FILTERS.map(([k]) => k), "view", "g", "inv", "noinlines"].map((k) => [k, want.get(k)])));
+      refilter();
+      return;
     }
     draw();
   }
 
   async function load(): Promise<void> {
-    loadedKind = kind.value;
+    const mine = ++turn, base = c.params.get("base"), path = shelf ? "stacks" : `stacks/${kind.value}`;
+    loadedKind = shelf ? "" : kind.value;
     try {
-      data = await get<Stacks>(`${c.target}/stacks/${kind.value}?max_age=10000`);
+      const now = await get<Stacks>(`${c.target}/${path}?${query({ max_age: "10000" })}`), all = await profiles();
+      const against = base && all.some((b) => b.id === base) ? await get<Stacks>(`profile/${base}/stacks?${query()}`) : null;
+      if (mine !== turn) return; // another was asked for meanwhile
+      data = now;
+      before0 = against;
+      const types = now.types.map((t) => t.type).join();
+      bases = all.filter((b) => b.types.join() === types && `profile/${b.id}` !== c.target);
     } catch (e) {
+      if (mine !== turn) return;
       data = null;
       drawControls();
       put(summary, "");
@@ -90,18 +117,27 @@ export function profilePage(c: Context): Page {
     }
     draw();
   }
+  /** The profile as it is now goes to the server's shelf: a base that outlives this page and can be named in an address. */
+  async function keepBase(): Promise<void> {
+    const r = await fetch(shelf ? `/api/1/${c.target}/pprof/proto` : `/${c.target}/debug/pprof/${kind.value}`);
+    if (!r.ok) throw new Error(await r.text());
+    const kept = await sendProfile(await r.blob(), `${c.title} · ${shelf ? "" : `${kind.value} `}at ${new Date().toLocaleTimeString()}`);
+    bases = [kept, ...bases];
+    drawControls();
+    c.say(`Kept as a base: ${kept.name}`);
+  }
   function draw(): void {
     drawControls();
     if (!data) return;
     const cfg = config();
     try {
-      const now = paths(data, cfg), against = bases.find((b) => b.name === baseSelect.value && b.kind === loadedKind), before = against ? paths(against.stacks, cfg) : null;
+      const now = paths(data, cfg, !local), before = before0 ? paths(before0, cfg, !local) : null;
       put(summary, data.note ? h("span", null, data.note, " ") : null,
         before ? `${said(now.total)} now, ${said(before.total)} in the base: ${now.total >= before.total ? "+" : "−"}${said(Math.abs(now.total - before.total))}.`
           : now.total === now.all ? `${said(now.total)} in ${now.paths.length} stacks.` : `${said(now.total)} of ${said(now.all)} (${percent(now.all ? now.total / now.all : 0)}) match.`,
         data.left_out ? h("span", { class: "dim" }, ` ${data.left_out} small stacks are left out.`) : null);
       const how = c.params.get("view") ?? "flame";
-      view.replaceChildren(how === "top" ? drawTop(now.paths, before?.paths ?? null, now.all) : how === "graph" ? drawGraph(now.paths, now.all) : how === "peek" ? drawPeek(now.paths, now.all) : how === "source" ? drawSource(now.paths, now.all, cfg)
+      view.replaceChildren(how === "top" ? drawTop(now.paths, before?.paths ?? null, now.all) : how === "graph" ? drawGraph(now.paths, now.all) : how === "peek" ? drawPeek(now.paths, now.all) : how === "source" ? drawSource(now.all, cfg)
         : drawFlame(tree(now.paths, before?.paths ?? [], cfg.invert), now.all, before !== null));
       mark();
     } catch (e) {
@@ -164,10 +200,10 @@ export function profilePage(c: Context): Page {
   // ---- right-click menu ----
   function openMenu(e: MouseEvent, name: string): void {
     e.preventDefault();
-    const exact = `^${name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`;
-    const item = (t: string, change: Record<string, string | null>): HTMLElement => h("button", { role: "menuitem", onclick: () => { menu.hidden = true; c.setParams(change); draw(); } }, t);
+    const exact = `^${escapeRegex(name)}$`;
+    const item = (t: string, change: Record<string, string | null>): HTMLElement => h("button", { role: "menuitem", onclick: () => { menu.hidden = true; c.setParams(change); refilter(); } }, t);
     menu.replaceChildren(h("div", { class: "menu-title" }, name), item("Focus on it", { f: exact, p: null }), item("Ignore it", { i: exact, p: null }), item("Hide it", { h: exact, p: null }), item("Show from it", { sf: exact, p: null }),
-      item("Peek: who calls it, what it calls", { view: "peek", peek: name }), item("Source", { view: "source", peek: name }), item("Take all filters away", { f: null, i: null, h: null, s: null, sf: null, tf: null, p: null }),
+      item("Peek: who calls it, what it calls", { view: "peek", peek: name }), item("Source", { view: "source", peek: name }), item("Take all filters away", { ...Object.fromEntries(FILTERS.map(([k]) => [k, null])), p: null }),
       h("button", { role: "menuitem", onclick: () => { menu.hidden = true; void navigator.clipboard?.writeText(name); } }, "Copy the name"));
     menu.hidden = false;
     const box = el.getBoundingClientRect();
@@ -212,8 +248,8 @@ export function profilePage(c: Context): Page {
       list("Calls", es.filter((e) => e.from === name).map((e) => ({ name: e.to, v: e.v }))));
   }
 
-  // ---- source lines: what each line of a function has ----
-  function drawSource(_now: Path[], all: number, cfg: Config): HTMLElement {
+  // ---- source: what each line of a function has, with its text where that is on this machine ----
+  function drawSource(all: number, cfg: Config): HTMLElement {
     const p = data!, fns = new Map<string, Map<string, { flat: number; cum: number; line: number; file: string }>>();
     for (const x of p.samples) {
       const v = x.v[cfg.si] ?? 0, seen = new Set<number>();
@@ -234,8 +270,21 @@ export function profilePage(c: Context): Page {
     if (!name) return h("p", { class: "dim" }, "Nothing matches.");
     const pick = h("select", { "aria-label": "Function", onchange: () => { c.setParams({ peek: pick.value }); draw(); } }, order.slice(0, 400).map((x) => h("option", { value: x, selected: x === name }, x)));
     const lines = [...fns.get(name)!.values()].sort((a, b) => a.line - b.line);
-    return h("div", null, pick, h("p", { class: "dim" }, lines[0]?.file ?? ""), h("div", { class: "table-wrap" }, h("table", null, h("thead", null, h("tr", null, ["line", "flat", "cum", "cum %"].map((t, i) => h("th", { scope: "col", class: i ? "num" : null }, t)))),
-      h("tbody", null, lines.map((l) => h("tr", null, h("th", { scope: "row" }, `${baseName(l.file)}:${l.line}`), h("td", { class: "num" }, said(l.flat)), h("td", { class: "num" }, said(l.cum)), h("td", { class: "num" }, percent(all ? l.cum / all : 0))))))));
+    const where = h("p", { class: "dim path" }, lines[0]?.file ?? "");
+    const table = (head: string[], rows: Child[]): HTMLElement => h("div", { class: "table-wrap source", tabindex: 0, role: "region", "aria-label": "Source" }, h("table", null,
+      h("thead", null, h("tr", null, head.map((t, i) => h("th", { scope: "col", class: i < 3 ? "num" : null }, t)))), h("tbody", null, rows)));
+    const box = h("div", null, table(["line", "flat", "cum", "cum %"], lines.map((l) => h("tr", null, h("th", { scope: "row", class: "num" }, l.line), h("td", { class: "num" }, said(l.flat)), h("td", { class: "num" }, said(l.cum)), h("td", null, percent(all ? l.cum / all : 0))))));
+    if (!local) {
+      const mine = ++sourceTurn;
+      getText(`${c.target}/pprof/${shelf ? "" : `${loadedKind}/`}list?${query({ pattern: `^${escapeRegex(name)}$`, si: String(cfg.si), max_age: "10000" })}`).then((text) => {
+        if (mine !== sourceTurn) return;
+        const rows = text.split("\n").map((x) => /^ *(\S+) +(\S+) +(\d+):(.*)$/.exec(x)).filter((m) => m !== null), why = /^ Error: (.*)$/m.exec(text)?.[1];
+        const cell = (x: string): string => (x === "." ? "" : x);
+        if (rows.length) box.replaceChildren(table(["line", "flat", "cum", "source"], rows.map((m) => h("tr", { class: m[1] === "." && m[2] === "." ? null : "hot" }, h("th", { scope: "row", class: "num" }, m[3]!), h("td", { class: "num" }, cell(m[1]!)), h("td", { class: "num" }, cell(m[2]!)), h("td", { class: "code" }, m[4]!)))));
+        else if (why) where.append(` — the text is not here: ${why}`);
+      }).catch(() => { /* the numbers stay */ });
+    }
+    return h("div", null, pick, where, box);
   }
 
   // ---- graph ----
@@ -306,23 +355,23 @@ export function profilePage(c: Context): Page {
   }
   const el = h("div", { class: "page profile" },
     h("section", { class: "card" },
-      h("div", { class: "controls" }, h("label", { for: "kind" }, "Profile "), kind, h("label", { for: "si", class: "sr" }, "Sample type"), type, h("label", { for: "g", class: "sr" }, "Granularity"), grain,
-        h("label", { class: "check" }, invert, " from the leaves"), h("label", { for: "base", class: "sr" }, "Base"), baseSelect,
-        h("button", { class: "small", id: "save-base", onclick: () => {
-          if (!data) return;
-          const name = `${loadedKind} at ${new Date().toLocaleTimeString()}`;
-          bases.push({ name, kind: loadedKind, stacks: data });
-          drawControls();
-          c.say(`Kept as a base: ${name}`);
-        } }, "Keep as a base"), h("button", { class: "small", id: "reload", onclick: () => void load() }, "Read again"), saved),
+      h("div", { class: "controls" }, shelf ? null : [h("label", { for: "kind" }, "Profile "), kind], h("label", { for: "si", class: "sr" }, "Sample type"), type, h("label", { for: "g", class: "sr" }, "Granularity"), grain,
+        h("label", { class: "check" }, invert, " from the leaves"), local ? null : [h("label", { class: "check", title: "inlined functions count for their caller" }, inlined, " no inlines"), h("label", { for: "base", class: "sr" }, "Base"), baseSelect,
+          h("button", { class: "small", id: "save-base", title: "Keeps the whole profile in the server, to compare with", onclick: () => { keepBase().catch((e: unknown) => put(summary, h("span", { class: "error" }, e instanceof Error ? e.message : String(e)))); } }, "Keep as a base")],
+        local || shelf ? null : h("button", { class: "small", id: "reload", onclick: () => void load() }, "Read again"), saved),
       h("div", { class: "controls filters" }, h("label", { for: "search", class: "sr" }, "Search"), search, inputs), tabs, summary, view, menu));
   void load();
-  return { el, update: () => { pinned = true; }, close: () => {
-    void pinned;
+  return { el, close: () => {
     document.removeEventListener("pointerdown", closeMenu);
     document.removeEventListener("keydown", closeMenu);
   }, downloads: [
-    { title: "This profile (for go tool pprof)", run: () => { location.href = `/${c.target}/debug/pprof/${kind.value}`; } },
+    ...(local ? [] : [{ title: "This profile (for go tool pprof)", run: () => { location.href = shelf ? `/api/1/${c.target}/pprof/proto` : `/${c.target}/debug/pprof/${kind.value}`; } },
+      ...["top", "tree", "traces", "tags", "dot"].map((r) => ({ title: `pprof -${r} (text)`, run: async () => save(`whyrss-${r}.${r === "dot" ? "dot" : "txt"}`, await getText(`${c.target}/pprof/${shelf ? "" : `${loadedKind}/`}${r}?${query({ si: String(config().si), g: grain.value })}`)) }))]),
+    { title: "Top (CSV)", run: () => {
+      if (!data) return;
+      const rows = [...top(paths(data, config(), !local).paths).values()].sort((a, b) => b.flat - a.flat);
+      save("whyrss-top.csv", "function,flat,cum\n" + rows.map((r) => `"${r.name.replaceAll('"', '""')}",${r.flat},${r.cum}\n`).join(""), "text/csv");
+    } },
     { title: "Stacks (JSON)", run: () => save("whyrss-stacks.json", JSON.stringify(data), "application/json") },
     { title: "This picture (SVG)", run: () => {
       const g = view.querySelector<SVGElement>("svg.graph");

@@ -1,8 +1,9 @@
 // A profile as stacks, and what pprof's page makes of it: filters, tables, trees, differences.
-// All of it runs here, so that a word typed is answered at once and a saved report needs no server.
+// A server filters with pprof's own engine; a saved report has none, so the filters are here as well.
 export interface Stacks {
   types: { type: string; unit: string }[];
   default: number;
+  totals: number[]; // of the whole profile
   functions: [string, string][]; // name, file
   frames: [number, number][]; // function, line
   samples: { v: number[]; s: number[]; l?: [string, string][] }[]; // values, frames from the leaf up, labels
@@ -10,7 +11,7 @@ export interface Stacks {
   note?: string;
 }
 
-export interface Config { si: number; f: string; i: string; h: string; s: string; sf: string; tf: string; g: "functions" | "files" | "lines"; invert: boolean; rel: boolean }
+export interface Config { si: number; f: string; i: string; h: string; s: string; sf: string; tf: string; g: "functions" | "filefunctions" | "files" | "lines"; invert: boolean; rel: boolean }
 
 /** One stack with the names that the granularity gives, from the root to the leaf. */
 export interface Path { names: string[]; v: number }
@@ -27,10 +28,13 @@ function regex(text: string): RegExp | null {
 export function frameName(p: Stacks, frame: number, g: Config["g"]): string {
   const [fn, line] = p.frames[frame]!, [name, file] = p.functions[fn]!;
   if (g === "files") return file || name;
+  if (g === "filefunctions") return file ? `${name} ${file}` : name;
   return g === "lines" ? `${name} ${file.slice(file.lastIndexOf("/") + 1)}:${line}` : name;
 }
 
-export function paths(p: Stacks, c: Config): { paths: Path[]; total: number; all: number } {
+/** `filtered`: the server has done that. */
+export function paths(p: Stacks, c: Config, filtered: boolean): { paths: Path[]; total: number; all: number } {
+  if (filtered) c = { ...c, f: "", i: "", h: "", s: "", sf: "", tf: "" };
   const f = regex(c.f), ig = regex(c.i), hide = regex(c.h), show = regex(c.s), from = regex(c.sf), tag = regex(c.tf);
   const names = p.frames.map((_, i) => frameName(p, i, c.g));
   const match = (re: RegExp, i: number): boolean => {
@@ -57,7 +61,7 @@ export function paths(p: Stacks, c: Config): { paths: Path[]; total: number; all
     total += v;
     if (s.length) out.push({ names: s.map((i) => names[i]!), v });
   }
-  return { paths: out, total, all };
+  return { paths: out, total, all: filtered ? p.totals[c.si] ?? all : all };
 }
 
 export interface Node { name: string; v: number; self: number; base: number; kids: Map<string, Node> }
