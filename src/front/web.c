@@ -996,7 +996,8 @@ static bool serve(const struct serve_options *o, struct err *err)
 		err_set(err, ERR_OS, "this libmicrohttpd was built without TLS");
 		goto end;
 	}
-	if (w.tls && (!read_pem(o->tls_cert, &cert, err) || !read_pem(o->tls_key, &key, err)))
+	if (o->tls_cert && o->tls_key &&
+	    (!read_pem(o->tls_cert, &cert, err) || !read_pem(o->tls_key, &key, err)))
 		goto end;
 	if (!is_loopback(&at) && !w.tls) {
 		if (!make_token(token, err))
