@@ -535,6 +535,20 @@ static void reference_ledger(struct str *to)
 		    "| row | what | why |\n| --- | --- | --- |\n");
 	for (unsigned i = 0; i < N_CONTAINER; i++)
 		ROW(to, CONTAINER_INFO[i].id, CONTAINER_INFO[i].title, CONTAINER_INFO[i].why);
+	str_add(to, "\n## Causes\n\nWhat makes the gap between the profile's number and RSS, and "
+		    "what is asked about beside it.\n\n"
+		    "| cause | what | | its bytes |\n| --- | --- | --- | --- |\n");
+#define GAP					     "a part of the gap"
+#define ASIDE					     "beside the gap"
+#define CHECK					     "beside the gap; told only when nothing else is unusual"
+#define FINDING(fn, id, part, normal, title, clause) ROW(to, id, title, clause, part);
+#include "ledger/findings.def"
+#undef FINDING
+#undef GAP
+#undef ASIDE
+#undef CHECK
+	ROW(to, "nothing-wrong", "no cause is worth a word", "a healthy program of this size",
+	    "the gap");
 }
 
 static void reference_memstats(struct str *to)

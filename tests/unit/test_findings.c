@@ -944,6 +944,67 @@ static void trim_returns_whole_pages(void **state)
 	}
 }
 
+/* The ids that scripts rely on are in the table and in its reference. */
+static void the_contract_s_causes_are_there(void **state)
+{
+	static const char *const CONTRACT[] = {
+		"gc-schedule",
+		"retention",
+		"fragmentation",
+		"released-not-gone",
+		"container-metric",
+		"native-leak",
+		"native-retention",
+		"mapped-files",
+		"goroutines",
+		"stacks",
+		"map-never-shrinks",
+		"small-view-pins-big-array",
+		"pool",
+		"limit-misfit",
+		"profile-off",
+		"profile-stale",
+		"profiler-overhead",
+		"span-tail",
+		"raw-mmap",
+		"page-tables",
+		"regression",
+		"not-a-gap",
+		"nothing-wrong",
+	};
+	static const char *const TABLE[] = {
+#define FINDING(fn, id, part, normal, title, clause) id,
+#include "ledger/findings.def"
+#undef FINDING
+		"nothing-wrong",
+	};
+	static char text[1 << 18];
+	const char *tests = getenv("WHYRSS_TESTS");
+	char path[4096], cell[80];
+	FILE *in;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(CONTRACT); i++) {
+		bool found = false;
+		for (size_t k = 0; k < ARRAY_LEN(TABLE); k++)
+			found |= !strcmp(CONTRACT[i], TABLE[k]);
+		if (!found)
+			fail_msg("no cause %s", CONTRACT[i]);
+	}
+	if (!tests)
+		skip(); /* meson sets it */
+	snprintf(path, sizeof path, "%s/../docs/ref/ledger.md", tests);
+	in = fopen(path, "r");
+	assert_non_null(in);
+	text[fread(text, 1, sizeof text - 1, in)] = '\0';
+	fclose(in);
+	for (size_t i = 0; i < ARRAY_LEN(TABLE); i++) {
+		snprintf(cell, sizeof cell, "\n| %s |", TABLE[i]);
+		if (!strstr(text, cell))
+			fail_msg("docs/ref/ledger.md has no cause %s", TABLE[i]);
+	}
+}
+
 /* Whether a "`whyrss WORD" of the text names what there is: a view, or PID. */
 static bool names_a_view(const char *at)
 {
@@ -1379,6 +1440,7 @@ int main(void)
 		cmocka_unit_test(many_goroutines_or_fat_ones),
 		cmocka_unit_test(c_memory),
 		cmocka_unit_test(trim_returns_whole_pages),
+		cmocka_unit_test(the_contract_s_causes_are_there),
 		cmocka_unit_test(only_commands_that_exist_are_named),
 		cmocka_unit_test(mappings),
 		cmocka_unit_test(limits),
