@@ -107,9 +107,12 @@ static bool find_images(struct go_session *g, struct err *err)
 			if (go_buildinfo_read(&e, g->mem, &info, NULL) && info.found) {
 				const char *mheap = "runtime.mheap_";
 				taddr at = 0;
-				elf_symbols(&e, &mheap, 1, &at, NULL);
+				bool exe = strcmp(m->path, os->exe) == 0;
+				/* a plugin has none */
+				if (!exe)
+					elf_symbols(&e, &mheap, 1, &at, NULL);
 				f->go = true;
-				f->own_runtime = !e.has_symtab || at != 0;
+				f->own_runtime = exe || !e.has_symtab || at != 0;
 				f->version = info.version;
 				if (strcmp(m->path, os->exe) == 0 || g->main == NULL) {
 					g->cgo = info.cgo || e.has_interp;

@@ -164,13 +164,15 @@ struct wanted {
 	uint32_t rank;	/* 1 for the first alternative; smaller wins */
 };
 
+/* Of the length and the last bytes: a program has tens of thousands of long names, and few are
+ * wanted. */
 static uint32_t name_hash(const char *s, size_t n)
 {
-	uint32_t h = 2166136261U;
+	uint64_t tail = 0;
+	size_t k = MIN(n, sizeof(tail));
 
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)s[i]) * 16777619U;
-	return h;
+	memcpy(&tail, s + n - k, k);
+	return (uint32_t)((tail ^ n) * UINT64_C(0x9e3779b97f4a7c15) >> 32);
 }
 
 /* The symbol section to search: .symtab, or .dynsym when the file was stripped. */
