@@ -76,3 +76,17 @@ bool file_link(int dirfd, const char *path, struct arena *a, char **ret, struct 
 	*ret = arena_strndup(a, to, (size_t)n);
 	return true;
 }
+
+bool file_write(int fd, const void *v, size_t n)
+{
+	for (size_t done = 0; done < n;) {
+		ssize_t got = write(fd, (const char *)v + done, n - done);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return false;
+		done += (size_t)got;
+	}
+	return true;
+}

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "front/pprof.h"
 #include "front/run.h"
 #include "front/sandbox.h"
@@ -46,21 +47,6 @@ static struct outlet outlet_look(void)
 	if (o.terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0)
 		o.width = w.ws_col;
 	return o;
-}
-
-/* False and errno when not all of it could be written. */
-static bool write_all(int fd, const struct str *s)
-{
-	for (size_t done = 0; done < s->n;) {
-		ssize_t n = write(fd, s->s + done, s->n - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return false;
-		done += (size_t)n;
-	}
-	return true;
 }
 
 /* What a command may do is a property of its view, of its options, and of what it is to read. */
@@ -119,11 +105,11 @@ int main(int argc, char **argv)
 		code = EXIT_USAGE;
 	}
 	/* A reader that has seen enough, as head(1), is no failure. */
-	if (!write_all(STDOUT_FILENO, &out) && errno != EPIPE) {
+	if (!file_write(STDOUT_FILENO, out.s, out.n) && errno != EPIPE) {
 		str_addf(&messages, "whyrss: standard output: %s\n", strerror(errno));
 		code = EXIT_FAILED;
 	}
-	write_all(STDERR_FILENO, &messages);
+	file_write(STDERR_FILENO, messages.s, messages.n);
 	str_free(&out);
 	str_free(&messages);
 	return code;

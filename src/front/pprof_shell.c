@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "front/pprof_words.h"
 
 #define LINE_BYTES   65536
@@ -15,13 +16,7 @@
 
 static void put(int fd, struct str *s)
 {
-	for (size_t done = 0; done < s->n;) {
-		ssize_t n = write(fd, s->s + done, s->n - done);
-
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-	}
+	file_write(fd, s->s, s->n);
 	s->n = 0;
 }
 

@@ -33,20 +33,6 @@ static const char *read_source(void *ctx, const char *path, struct arena *a, siz
 	return NULL;
 }
 
-static bool write_all(int fd, const char *s, size_t n)
-{
-	for (size_t done = 0; done < n;) {
-		ssize_t w = write(fd, s + done, n - done);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w < 0)
-			return false;
-		done += (size_t)w;
-	}
-	return true;
-}
-
 /* Where a report goes while it is still being made. */
 struct drain {
 	int fd;	    /* -1: of a file that is not open yet */
@@ -59,7 +45,7 @@ static bool drain_flush(void *ctx, struct str *out)
 {
 	struct drain *d = ctx;
 
-	if (!d->failed && !write_all(d->fd, out->s, out->n))
+	if (!d->failed && !file_write(d->fd, out->s, out->n))
 		d->failed = errno;
 	out->n = 0;
 	return !d->failed;
@@ -165,7 +151,7 @@ static bool save_new(const char *dir, const char *prefix, const char *suffix,
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 		if (fd < 0 && errno == EEXIST)
 			continue;
-		if (fd < 0 || !write_all(fd, report->s, report->n))
+		if (fd < 0 || !file_write(fd, report->s, report->n))
 			break;
 		return true;
 	}
@@ -330,7 +316,7 @@ bool pprof_show(const struct pprof *p, const struct pprof_config *c,
 		int fd = open(output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 
 		str_addf(messages, "Generating report in %s\n", output);
-		if (fd < 0 || !write_all(fd, report.s, report.n))
+		if (fd < 0 || !file_write(fd, report.s, report.n))
 			ok = err_os(err, ERR_OS, "%s", output);
 	} else if (ok && *cmd->viewers) {
 		ok = view(cmd, &report, shown, err);

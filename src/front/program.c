@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/unit.h"
 #include "front/gctrace.h"
 #include "front/sandbox.h"
@@ -40,14 +41,6 @@ struct program {
 	uint64_t cycles, late, pause_ns, pause_max, rss_max, heap_max;
 	int64_t seen_ns;
 };
-
-static int64_t clock_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
-}
 
 static const int PASSED[] = {SIGINT,  SIGTERM, SIGHUP,	SIGQUIT, SIGUSR1,
 			     SIGUSR2, SIGCONT, SIGTSTP, SIGWINCH};

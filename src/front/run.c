@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/unit.h"
 #include "front/help.h"
 #include "front/open.h"
@@ -86,17 +86,9 @@ struct stopwatch {
 	int64_t took[PHASES];
 };
 
-static int64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static void lap(struct stopwatch *w, enum phase p)
 {
-	int64_t t = now();
+	int64_t t = clock_now();
 
 	w->took[p] += t - w->at;
 	w->at = t;
@@ -281,7 +273,7 @@ static enum exit_code run_target(const struct request *q, const struct outlet *t
 			     q->view->run ? view_needs(q->view, &q->options) : web_report_needs(),
 			     &snap, &err))
 		goto failed;
-	w.at = now();
+	w.at = clock_now();
 	subject.target = source->name;
 	if (!(q->view->run ? q->view->run : web_report_run)(&subject, &q->options, &answer, &r,
 							    &err))

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "front/open.h"
 #include "target/capture.h"
@@ -170,19 +170,11 @@ bool source_find(const char *word, struct arena *a, struct source_word *ret, str
 
 /* ---- Opening, reading, closing ---- */
 
-static int64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static int64_t lap(int64_t *at)
 {
 	int64_t was = *at;
 
-	*at = now();
+	*at = clock_now();
 	return *at - was;
 }
 
@@ -219,7 +211,7 @@ bool source_open(const struct source_word *w, const struct source_options *o, st
 		 struct err *err)
 {
 	struct source *s = calloc(1, sizeof(*s));
-	int64_t at = now();
+	int64_t at = clock_now();
 
 	if (!s)
 		return err_os(err, ERR_OS, "opening a target");
@@ -258,7 +250,7 @@ failed:
 
 bool source_snapshot(struct source *s, uint32_t needs, struct snapshot *ret, struct err *err)
 {
-	int64_t at = now(), began = s->began ? s->began : at;
+	int64_t at = clock_now(), began = s->began ? s->began : at;
 
 	if (!s->began)
 		s->t->stopped_ns = 0; /* of the one before */

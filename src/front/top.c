@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/unit.h"
 #include "front/open.h"
 #include "front/pprof.h"
@@ -17,14 +17,6 @@
 #include "front/source.h"
 #include "front/watch.h"
 #include "ledger/ledger.h"
-
-static int64_t clock_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static bool wanted(int pid, const int *pids, uint32_t n)
 {

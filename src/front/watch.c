@@ -13,17 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/unit.h"
 #include "front/capture.h"
 #include "front/top.h"
-
-static int64_t clock_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 bool watch_options_take(const struct options *o, struct watch_options *ret, struct err *err)
 {
@@ -141,18 +135,7 @@ void watch_close(struct watch *w)
 
 static bool put(int fd, struct str *s)
 {
-	size_t done = 0;
-
-	while (done < s->n) {
-		ssize_t n = write(fd, s->s + done, s->n - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		done += (size_t)n;
-	}
-	if (done < s->n)
+	if (!file_write(fd, s->s, s->n))
 		return false;
 	s->n = 0;
 	return true;

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "front/open.h"
 #include "ledger/ledger.h"
 
@@ -196,7 +197,7 @@ bool web_metrics(struct pool *p, bool by_pid, struct arena *a, struct str *out, 
 	struct go_processes all;
 	struct group *groups;
 	uint32_t n = 0, n_refused = 0, read = 0;
-	int64_t began = web_now();
+	int64_t began = clock_now();
 
 	if (!go_processes(a, &all, err))
 		return false;
@@ -245,7 +246,7 @@ bool web_metrics(struct pool *p, bool by_pid, struct arena *a, struct str *out, 
 		str_addf(out, "} %u\n", refused[i].n);
 	}
 	head(out, "whyrss_scrape_duration_seconds", "gauge", "Time that this answer took.");
-	str_addf(out, "whyrss_scrape_duration_seconds %.6f\n", (double)(web_now() - began) / 1e9);
+	str_addf(out, "whyrss_scrape_duration_seconds %.6f\n", (double)(clock_now() - began) / 1e9);
 	head(out, "whyrss_scrape_pause_seconds", "gauge",
 	     "Time for which the processes were stopped for it.");
 	str_add(out, "whyrss_scrape_pause_seconds 0\n");

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "front/open.h"
 #include "front/render.h"
 
@@ -46,14 +47,6 @@ struct pool {
 	struct kept *kept;
 	int64_t kept_at;
 };
-
-int64_t web_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 const char *question_param(const struct question *q, const char *key)
 {
@@ -211,7 +204,7 @@ static bool held_open(struct held *h, struct err *err)
 
 bool held_snapshot(struct held *h, uint32_t needs, int64_t max_age, struct err *err)
 {
-	int64_t began = web_now();
+	int64_t began = clock_now();
 	struct err why = {0};
 
 	needs |= NEED_LEDGER; /* one snapshot for every view */
@@ -231,7 +224,7 @@ bool held_snapshot(struct held *h, uint32_t needs, int64_t max_age, struct err *
 		if (source_snapshot(h->source, needs, &h->snap, &why)) {
 			h->have = true;
 			h->needs = needs;
-			h->at = web_now();
+			h->at = clock_now();
 			h->took_ns = h->at - began;
 			if (reopened)
 				h->code = code_of(h->snap.os);
@@ -357,7 +350,7 @@ struct held *pool_borrow(struct pool *p, const struct web_name *of)
 	if (h) {
 		h->busy = true;
 		h->users++;
-		h->used_at = web_now();
+		h->used_at = clock_now();
 	}
 	pthread_mutex_unlock(&p->lock);
 	return h;
@@ -367,7 +360,7 @@ struct held *pool_borrow(struct pool *p, const struct web_name *of)
 static void held_release(struct pool *p, struct held *h, int64_t before)
 {
 	h->busy = false;
-	h->used_at = web_now();
+	h->used_at = clock_now();
 	if (h->at != before || !h->have) {
 		h->serial++;
 		kept_clear(&h->kept, h->serial);
@@ -396,13 +389,13 @@ struct answer *pool_find(struct pool *p, const struct question *q)
 
 	pthread_mutex_lock(&p->lock);
 	if (!q->of.pid && !q->of.file) {
-		if (web_now() - p->kept_at <= MAX(q->max_age, FRESH_NS))
+		if (clock_now() - p->kept_at <= MAX(q->max_age, FRESH_NS))
 			ret = kept_find(p->kept, q->key, 0);
 	} else {
 		h = held_find(p, &q->of, false);
-		if (h && !h->busy && h->have && web_now() - h->at <= q->max_age) {
+		if (h && !h->busy && h->have && clock_now() - h->at <= q->max_age) {
 			ret = kept_find(h->kept, q->key, h->serial);
-			h->used_at = web_now();
+			h->used_at = clock_now();
 		}
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -528,7 +521,7 @@ static void run_job(struct pool *p, struct job *j)
 	if (h)
 		h->busy = true;
 	/* Somebody may have asked the same a moment ago. */
-	if (h && h->have && !j->state && web_now() - h->at <= j->q->max_age)
+	if (h && h->have && !j->state && clock_now() - h->at <= j->q->max_age)
 		a = kept_find(h->kept, j->q->key, h->serial);
 	/* A reader that went away stops its work. */
 	for (struct waiter *w = j->waiters; w && !wanted; w = w->next)
@@ -552,10 +545,10 @@ static void run_job(struct pool *p, struct job *j)
 		if (h && h->have)
 			kept_add(&h->kept, j->q->key, h->serial, a);
 		if (!h) {
-			if (web_now() - p->kept_at > FRESH_NS)
+			if (clock_now() - p->kept_at > FRESH_NS)
 				kept_clear(&p->kept, UINT64_MAX);
 			if (!p->kept)
-				p->kept_at = web_now();
+				p->kept_at = clock_now();
 			kept_add(&p->kept, j->q->key, 0, a);
 		}
 	}
@@ -621,7 +614,7 @@ static void run_event(struct pool *p, struct held *h)
 	answer_drop(h->event);
 	h->event = a;
 	h->event_serial++;
-	h->next_event = web_now() + MAX(EVENT_NS, h->took_ns * SHARE);
+	h->next_event = clock_now() + MAX(EVENT_NS, h->took_ns * SHARE);
 	for (struct subscriber *s = p->subscribers; s; s = s->next) {
 		if (s->of != h || !s->asleep)
 			continue;
@@ -645,7 +638,7 @@ bool pool_subscribe(struct pool *p, const struct web_name *of, struct subscriber
 		s->next = p->subscribers;
 		p->subscribers = s;
 		/* What is there already is shown at once. */
-		s->seen = s->of->event && web_now() - s->of->next_event < EVENT_NS
+		s->seen = s->of->event && clock_now() - s->of->next_event < EVENT_NS
 				  ? s->of->event_serial - 1
 				  : s->of->event_serial;
 		pthread_cond_signal(&p->work);
@@ -663,7 +656,7 @@ void pool_unsubscribe(struct pool *p, struct subscriber *s)
 		*at = s->next;
 		s->of->users--;
 		s->of->streams--;
-		s->of->used_at = web_now();
+		s->of->used_at = clock_now();
 		break;
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -693,7 +686,7 @@ static void *work(void *ctx)
 
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		int64_t now = web_now(), wake = now + 5 * EVENT_NS;
+		int64_t now = clock_now(), wake = now + 5 * EVENT_NS;
 		struct job *j = next_job(p, now, &wake);
 		struct held *h;
 		struct timespec t;

@@ -162,7 +162,6 @@ bool held_snapshot(struct held *h, uint32_t needs, int64_t max_age, struct err *
 struct held *pool_borrow(struct pool *p, const struct web_name *of);
 void pool_return(struct pool *p, struct held *h);
 
-int64_t web_now(void);
 void question_free(struct question *q);
 
 #endif

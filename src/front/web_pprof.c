@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "front/open.h"
 #include "pprof/codec.h"
@@ -210,7 +211,7 @@ static struct answer *difference(struct held *h, const struct web_profile *w, st
 		}
 		j->state = first;
 		j->state_free = first_look_free;
-		j->due = web_now() + seconds * 1000000000;
+		j->due = clock_now() + seconds * 1000000000;
 		return NULL;
 	}
 	if (!prof_build(&h->snap, &r, a, &p, err) ||

@@ -3,6 +3,7 @@
  * began or ended in between, mark bits may be another cycle's, so all is read again; a program that
  * collects faster than it can be read gets the last try's answer with a note and its skew.
  */
+#include "base/clock.h"
 #include "goruntime/place.h"
 #include "goruntime/rt.h"
 #include "goruntime/saved.h"
@@ -13,13 +14,6 @@
 
 #define TRIES	   6U /* of a process; what does not move is read once */
 #define MANY_PAGES 4U /* without an owner: worth another try */
-
-static int64_t clock_ns(clockid_t which)
-{
-	struct timespec t;
-	clock_gettime(which, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
 
 static int image_order(const void *a, const void *b)
 {

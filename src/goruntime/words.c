@@ -5,6 +5,7 @@
  */
 #include "goruntime/words.h"
 
+#include "base/clock.h"
 #include "goruntime/rt.h"
 #include "snapshot/pacer.h"
 
@@ -244,14 +245,6 @@ static void decode_last(const struct words_reader *w, struct words *r)
 	r->idle = (int64_t)get(w->ctl, l->gcController_idleMarkTime);
 	r->c.cycles = cycles;
 	r->c.user_forced = get(w->work, l->work_userForced) != 0;
-}
-
-static int64_t clock_ns(clockid_t which)
-{
-	struct timespec t;
-
-	clock_gettime(which, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 bool words_read(struct words_reader *w, struct words *ret, struct err *err)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "target/target.h"
 
 #define SECOND	  INT64_C(1000000000)
@@ -26,14 +27,6 @@ struct lines_reader {
 	struct event newest;
 	int64_t cost;
 };
-
-static int64_t clock_ns(clockid_t which)
-{
-	struct timespec t;
-
-	clock_gettime(which, &t);
-	return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
-}
 
 void lines_of(const struct ledger *l, struct lines_event *ret)
 {

@@ -5,6 +5,7 @@
  * missed) and from how fast the heap grows towards its trigger.
  */
 #include "series/sampler.h"
+#include "base/clock.h"
 
 #include <string.h>
 #include <time.h>
@@ -34,14 +35,6 @@ struct sampler {
 	uint64_t goroutines;
 	uint64_t reads;
 };
-
-static int64_t clock_ns(clockid_t which)
-{
-	struct timespec t;
-
-	clock_gettime(which, &t);
-	return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
-}
 
 bool sampler_open(struct go_session *g, double hz, struct arena *a, struct sampler **ret,
 		  struct err *err)

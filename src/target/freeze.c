@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "target/procfs.h"
@@ -46,14 +47,6 @@ struct freeze {
 	int64_t since, stopped_ns;
 	struct err err;
 };
-
-static int64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 /* What a file of a thread says; "" when it cannot be had. */
 static const char *thread_text(struct freeze *f, int tid, const char *file, struct arena *scratch)
@@ -106,7 +99,7 @@ static bool seize(struct freeze *f, int tid)
 		return err_os(&f->err, ERR_OS, "stopping thread %d of process %d", tid, f->pid);
 	}
 	if (!f->since)
-		f->since = now();
+		f->since = clock_now();
 	/* Fails only when the thread is gone, and then its end is what the wait sees. */
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	*VEC_PUSH(&f->mem, &f->t) = (struct tracee){.tid = tid};
@@ -143,7 +136,7 @@ static bool seize_new(struct freeze *f, uint32_t *ret_new)
 /* Waits for the stop of every thread that is held. */
 static bool await_stops(struct freeze *f)
 {
-	int64_t began = now();
+	int64_t began = clock_now();
 	struct timespec nap = {.tv_nsec = 20000};
 
 	for (uint32_t i = 0; i < f->t.n;) {
@@ -156,7 +149,7 @@ static bool await_stops(struct freeze *f)
 			/* No event: it was about to receive this signal. */
 			t->signal = status >> 16 ? 0 : WSTOPSIG(status);
 		} else if (got == 0) {
-			int64_t waited = now() - began;
+			int64_t waited = clock_now() - began;
 
 			if (waited > VFORK_NS && waits_in_vfork(f, t->tid))
 				return err_set(&f->err, ERR_OS,
@@ -215,7 +208,7 @@ static void *tracer(void *arg)
 		if (f->t.v[i].stopped)
 			ptrace(PTRACE_DETACH, f->t.v[i].tid, NULL,
 			       (void *)(intptr_t)f->t.v[i].signal);
-	f->stopped_ns = f->since ? now() - f->since : 0;
+	f->stopped_ns = f->since ? clock_now() - f->since : 0;
 	return NULL; /* and the kernel detaches what is left */
 }
 
