@@ -51,6 +51,7 @@ struct live {
 	int pid;
 	int tid; /* of a thread that has the memory: the leader's, unless that ended before them */
 	int dir; /* /proc/TID: stays with this process, whoever gets its number later */
+	int leader;	      /* /proc/PID while dir is another thread's; -1: dir is it */
 	int mem_fd;	      /* /proc/PID/mem; -1: a recorded tree */
 	int pagemap;	      /* -1: cannot be had */
 	int statm;	      /* -1: not opened yet */
@@ -549,7 +550,10 @@ static bool follow_thread(struct live *l, struct proc_stat *ret)
 		    !proc_status_read(dir, tid, &status, NULL) || !status.has_memory ||
 		    status.tgid != (uint64_t)l->pid)
 			continue;
-		cleanup_fd(&l->dir);
+		if (l->leader < 0)
+			l->leader = l->dir;
+		else
+			close(l->dir);
 		l->dir = dir;
 		dir = -1;
 		l->tid = tid;
@@ -563,6 +567,14 @@ static bool follow_thread(struct live *l, struct proc_stat *ret)
 /* Ends in ERR_GONE for another process or a zombie. */
 static bool check_alive(struct live *l, struct proc_stat *st, struct err *err)
 {
+	/* The thread that was followed can end before the process does. */
+	if (l->leader >= 0 && !proc_stat_read(l->dir, l->pid, st, NULL)) {
+		close(l->dir);
+		l->dir = l->leader;
+		l->leader = -1;
+		l->tid = l->pid;
+		l->start_ticks = l->up_ticks;
+	}
 	if (!proc_stat_read(l->dir, l->pid, st, err))
 		return false;
 	if (l->start_ticks && st->start_ticks != l->start_ticks)
@@ -998,6 +1010,7 @@ static void live_close(struct target *t)
 	cleanup_fd(&l->mem_fd);
 	cleanup_fd(&l->pagemap);
 	cleanup_fd(&l->statm);
+	cleanup_fd(&l->leader);
 	cleanup_fd(&l->dir);
 	arena_free(&l->mem);
 	free(l);
@@ -1093,7 +1106,7 @@ bool live_open(int pid, const struct live_options *o, struct target **ret, struc
 	arena_init(&l->mem, 0);
 	l->pid = l->tid = pid;
 	l->dir = dir;
-	l->mem_fd = l->pagemap = l->statm = -1;
+	l->leader = l->mem_fd = l->pagemap = l->statm = -1;
 	if (o)
 		l->o = *o;
 	l->o.proc = copy(&l->mem, l->o.proc);
