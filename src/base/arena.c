@@ -44,7 +44,8 @@ struct arena_block {
 	size_t cap; /* bytes behind this header */
 	size_t at;  /* of them in use; Σ over all blocks = arena.used */
 	bool mapped;
-	char pad[7];
+	bool alone; /* one array of arena_resize has all of it */
+	char pad[6];
 } __attribute__((aligned(ALIGN)));
 
 static char *block_bytes(struct arena_block *b)
@@ -109,6 +110,7 @@ static struct arena_block *push(struct arena *a, size_t need)
 	b->cap = cap;
 	b->at = 0;
 	b->mapped = mapped;
+	b->alone = false;
 	POISON(block_bytes(b), cap);
 	a->top = b;
 	return b;
@@ -153,6 +155,12 @@ void *arena_alloc(struct arena *a, size_t n)
 	return p;
 }
 
+static void no_room(const struct arena *a, uint64_t count, size_t size, struct err *err)
+{
+	err_set(err, ERR_LIMIT, "%llu × %zu bytes do not fit into the limit of %llu MiB",
+		(unsigned long long)count, size, (unsigned long long)(limit_of(a) >> 20));
+}
+
 void *arena_try(struct arena *a, uint64_t count, size_t size, struct err *err)
 {
 	void *p = NULL;
@@ -161,8 +169,7 @@ void *arena_try(struct arena *a, uint64_t count, size_t size, struct err *err)
 	if (!__builtin_mul_overflow(count, (uint64_t)size, &n))
 		p = take(a, n);
 	if (!p)
-		err_set(err, ERR_LIMIT, "%llu × %zu bytes do not fit into the limit of %llu MiB",
-			(unsigned long long)count, size, (unsigned long long)(limit_of(a) >> 20));
+		no_room(a, count, size, err);
 	return p;
 }
 
@@ -171,6 +178,77 @@ uint64_t arena_room(const struct arena *a, size_t size)
 	bytes limit = limit_of(a);
 
 	return a->used >= limit ? 0 : (limit - a->used) / MAX(size, 1);
+}
+
+/* The place in the stack of the block that p has alone; NULL: p is within a shared one. */
+static struct arena_block **block_of(struct arena *a, const void *p)
+{
+	struct arena_block **b = &a->top;
+
+	while (*b && !((*b)->alone && block_bytes(*b) == p))
+		b = &(*b)->below;
+	return *b ? b : NULL;
+}
+
+/* A fault for each page costs several times what they cost together. */
+static void fault_in(void *from, void *to)
+{
+	uintptr_t at = round_up((uintptr_t)from, OS_PAGE);
+
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr): the next page's address */
+	if ((uintptr_t)to > at)
+		(void)madvise((void *)at, (uintptr_t)to - at, MADV_POPULATE_WRITE);
+}
+
+void *arena_resize(struct arena *a, void *p, size_t have, uint64_t want, struct err *err)
+{
+	struct arena_block **at = have >= LARGE ? block_of(a, p) : NULL, *b;
+	bytes used = a->used, room;
+	void *to;
+
+	if (!at && want <= have)
+		return want ? p : NULL;
+	if (!at) {
+		to = arena_try(a, want, 1, err);
+		if (to && have)
+			memcpy(to, p, have);
+		if (to && want >= LARGE) {
+			b = a->top;
+			b->alone = true;
+			a->used += b->cap - b->at;
+			b->at = b->cap;
+			fault_in((char *)to + have, block_bytes(b) + b->cap);
+		}
+		return to;
+	}
+	b = *at;
+	if (!want) {
+		*at = b->below;
+		a->used -= b->at;
+		munmap(b, sizeof(*b) + b->cap);
+		return NULL;
+	}
+	room = used - b->at < limit_of(a) ? limit_of(a) - (used - b->at) : 0;
+	want = MAX(want, LARGE); /* one that was large stays a mapping */
+	if (want <= room && want < SIZE_MAX / 2) {
+		size_t cap = (size_t)round_up(want + sizeof(*b), OS_PAGE) - sizeof(*b), was = b->cap;
+
+		UNPOISON(block_bytes(b), b->cap);
+		b = mremap(b, sizeof(*b) + was, sizeof(*b) + cap, MREMAP_MAYMOVE);
+		if (b != MAP_FAILED) {
+			*at = b;
+			a->used += cap - was;
+			b->at = b->cap = cap;
+			to = block_bytes(b);
+			if (cap > was)
+				fault_in((char *)to + was, (char *)to + cap);
+			else
+				memset((char *)to + want, 0, cap - (size_t)want);
+			return to;
+		}
+	}
+	no_room(a, want, 1, err);
+	return NULL;
 }
 
 char *arena_strndup(struct arena *a, const char *s, size_t n)

@@ -300,7 +300,8 @@ bool pprof_show(const struct pprof *p, const struct pprof_config *c,
 	CLEANUP(cleanup_free) char *cwd = getcwd(NULL, 0);
 	struct pprof_binaries binaries;
 	struct pprof_objects objects;
-	struct pprof_env env = {.read_file = read_source, .cwd = cwd, .objects = &objects};
+	struct pprof_env env = {
+		.read_file = read_source, .last = !shown->shell, .cwd = cwd, .objects = &objects};
 	struct str report = {0};
 	char path[PATH_MAX];
 	bool ok;

@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "pprof/profile.h"
+#include "pprof/stream.h"
 
 /** Bytes that reading one profile may hold, inflated file included, unless --max-memory says. */
 #define PPROF_MEMORY_DEFAULT ((bytes)4 << 30)
@@ -19,16 +20,10 @@
  */
 bool pprof_parse(const uint8_t *d, size_t n, struct arena *mem, struct pprof *ret, struct err *err);
 
-/** Whether the bytes begin as gzip or zstd does. */
-bool pprof_is_compressed(const uint8_t *d, size_t n);
-/** Inflates gzip (all members) or zstd (all frames) into the arena, whose limit bounds it. */
-bool pprof_inflate(const uint8_t *d, size_t n, struct arena *mem, uint8_t **ret, size_t *ret_n,
-		   struct err *err);
-
 /** What failed: bytes that are no profile.proto may still be a legacy profile. */
 enum pprof_verdict { PPROF_OK, PPROF_NOT_PROTO, PPROF_BAD };
 /** Decodes one profile.proto message. */
-enum pprof_verdict pprof_decode(const uint8_t *d, size_t n, struct arena *mem, struct pprof *ret,
+enum pprof_verdict pprof_decode(struct stream *s, struct arena *mem, struct pprof *ret,
 				struct err *err);
 
 /** Reads one of the text and binary formats from before profile.proto. */

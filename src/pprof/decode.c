@@ -1,9 +1,9 @@
 /*
- * profile.proto into columns. The message is walked twice: once to count, so that every array is
- * allocated at its final size and a length that lies meets the arena's limit before any memory is
- * touched; once to decode. Samples mostly come before the tables that they point into: their
- * location ids are stored as they are, less one, which is already the index when a writer numbers
- * them from 1, as all known ones do; otherwise a last pass maps them.
+ * profile.proto into columns, in one pass over a stream: a field that a piece of the stream cuts is
+ * put together, everything else is decoded where it lies. Columns grow with what has come, so a
+ * length that lies takes no memory. Samples mostly come before the tables that they point into:
+ * ids are stored as they are, less one, which is already the index when a writer numbers its rows
+ * from 1, as all known ones do; otherwise a last pass maps them.
  *
  * What is an error and what is ignored follows google/pprof (profile/proto.go, encode.go): an
  * unknown field is skipped, a known one of the wrong type is an error, the last value of a field
@@ -11,6 +11,7 @@
  */
 #include "pprof/codec.h"
 #include "pprof/set.h"
+#include "pprof/stream.h"
 #include "pprof/wire.h"
 
 /* Of a message: field numbers, as profile.proto has them. */
@@ -32,11 +33,6 @@ enum {
 	P_DOC,
 };
 
-struct counts {
-	uint64_t types, samples, locs, values, labels, mappings, locations, lines, functions,
-		strings, text, comments;
-};
-
 /* The ids of one table: dense when they are few and small, else a set. */
 struct ids {
 	pindex *dense; /* by id - 1 */
@@ -48,22 +44,63 @@ struct ids {
 	bool identity; /* row i has id i + 1 */
 };
 
+/* References by id, one in every `stride` bytes from `rows` on: the id less one, PPROF_NONE for id
+ * 0, until link_all makes indices of them. */
+struct refs {
+	uint32_t *rows;
+	size_t stride;
+	uint32_t n;
+	uint32_t max;	/* of those that are not PPROF_NONE */
+	bool none;	/* there is an id 0 */
+	uint64_t *wide; /* the ids, once one of them does not fit into 32 bits; NULL: all fit */
+	uint32_t cap_wide;
+};
+
 struct decoding {
 	struct pprof *p;
 	struct arena *mem, *tmp;
 	struct err *err;
-	struct counts n;
-	struct pprof_string *raw; /* the string table as the file has it, in the file's bytes */
-	uint32_t n_raw;
-	pstr *pstr_of; /* raw index → pprof.strings */
-	/* location ids less one, of all samples: narrow lie in p->locs already */
-	bool wide; /* an id does not fit into 32 bits: all of them go to wide_locs */
-	bool need_wide;
-	uint64_t *wide_locs;
-	uint32_t n_locs, n_labels;
-	uint64_t n_values;
+	pstr *pstr_of; /* index in the file's string table → pprof.strings */
+	uint32_t n_raw, cap_raw;
+	char *text; /* room for the next strings */
+	size_t text_left;
+	struct refs locs, functions, mappings; /* of samples, lines, locations */
+	uint32_t cap_samples, cap_values, cap_locs, cap_labels, cap_label_at, n_labels;
+	uint32_t n_values;
 	uint64_t values_first, values_odd; /* of the first sample; of one that has another number */
+	bool concatenated, empty;
+	bytes limit; /* of both arenas together */
 };
+
+#define GROW_MIN ((uint64_t)8 << 10) /* bytes */
+#define TEXT_STEP ((size_t)64 << 10)
+
+/* Room for `more` elements behind n. The step is an eighth: what is not needed is in memory too. */
+static bool grow(struct decoding *d, struct arena *mem, void *vec, uint32_t n, uint32_t *cap,
+		 uint64_t more, size_t size)
+{
+	const struct arena *other = mem == d->mem ? d->tmp : d->mem;
+	void **v = vec, *to;
+	uint64_t want = n + more;
+
+	if (want >= UINT32_MAX - 1)
+		return err_set(d->err, ERR_LIMIT, "more than 4 billion entries of a kind");
+	want = MAX(want, *cap + MAX(*cap / 8, GROW_MIN / size));
+	if ((uint64_t)*cap * size < (256U << 10))
+		want = MAX(want, (uint64_t)*cap * 2);
+	want = MIN(want, UINT32_MAX - 2);
+	mem->limit = d->limit > other->used ? d->limit - other->used : 1;
+	to = arena_resize(mem, *v, (size_t)*cap * size, want * size, d->err);
+	if (!to)
+		return false;
+	*v = to;
+	*cap = (uint32_t)want;
+	return true;
+}
+#define ROOM_IN(mem, vec, n, cap, more)                                                            \
+	((uint64_t)(n) + (more) <= (cap) ||                                                        \
+	 grow(d, mem, &(vec), n, &(cap), more, sizeof(*(vec))))
+#define ROOM(vec, n, cap, more) ROOM_IN(d->mem, vec, n, cap, more)
 
 static bool malformed(struct decoding *d, const char *what)
 {
@@ -81,89 +118,43 @@ static bool at_end(struct decoding *d, const struct wire *w)
 	return w->at == w->end || malformed(d, "a field is cut off");
 }
 
-static void count(const uint8_t *at, size_t n, struct counts *c)
+/* --- references --- */
+
+static uint32_t *ref_at(const struct refs *r, uint32_t i)
 {
-	struct wire w = wire_of(at, n), in;
-	struct wire_field f, g;
-
-	while (wire_next(&w, &f))
-		switch (f.number) {
-		case P_TYPE:
-			c->types++;
-			break;
-		case P_SAMPLE:
-			c->samples++;
-			in = wire_of(f.d, f.n);
-			while (wire_next(&in, &g)) {
-				uint64_t of =
-					g.type == WIRE_BYTES ? wire_count_varints(g.d, g.n) : 1;
-
-				c->locs += g.number == 1 ? of : 0;
-				c->values += g.number == 2 ? of : 0;
-				c->labels += g.number == 3;
-			}
-			break;
-		case P_MAPPING:
-			c->mappings++;
-			break;
-		case P_LOCATION:
-			c->locations++;
-			in = wire_of(f.d, f.n);
-			while (wire_next(&in, &g))
-				c->lines += g.number == 4;
-			break;
-		case P_FUNCTION:
-			c->functions++;
-			break;
-		case P_STRING:
-			c->strings++;
-			c->text += f.n + 1;
-			break;
-		case P_COMMENT:
-			c->comments += f.type == WIRE_BYTES ? wire_count_varints(f.d, f.n) : 1;
-			break;
-		default:
-			break;
-		}
+	return (uint32_t *)(void *)((char *)r->rows + i * r->stride);
 }
 
-static bool limits(struct decoding *d)
+/* From now on all ids of this kind are kept in 64 bits as well. */
+static bool refs_widen(struct decoding *d, struct refs *r, uint64_t more)
 {
-	const struct counts *c = &d->n;
-	struct pprof *p = d->p;
-	uint64_t most = MAX(MAX(MAX(c->samples, c->locs), MAX(c->values, c->labels)),
-			    MAX(MAX(c->locations, c->lines), MAX(c->functions, c->strings)));
+	bool first = !r->wide;
 
-	if (MAX(most, MAX(c->mappings, c->comments)) >= UINT32_MAX - 1)
-		return err_set(d->err, ERR_LIMIT, "more than 4 billion entries of a kind");
-#define TAKE(to, mem, n)                                                                           \
-	do {                                                                                       \
-		(to) = arena_try(mem, MAX(n, 1), sizeof(*(to)), d->err);                           \
-		if (!(to))                                                                         \
-			return false;                                                              \
-	} while (0)
-	TAKE(p->types, d->mem, c->types);
-	TAKE(p->mappings, d->mem, c->mappings);
-	TAKE(p->functions, d->mem, c->functions);
-	TAKE(p->locations, d->mem, c->locations);
-	TAKE(p->lines, d->mem, c->lines);
-	TAKE(p->loc_at, d->mem, c->samples + 1);
-	TAKE(p->locs, d->mem, c->locs);
-	TAKE(p->values, d->mem, c->values);
-	if (c->labels) {
-		TAKE(p->label_at, d->mem, c->samples + 1);
-		TAKE(p->labels, d->mem, c->labels);
-	}
-	TAKE(p->comments, d->mem, c->comments);
-	TAKE(d->raw, d->tmp, c->strings);
-	p->cap_types = (uint32_t)c->types;
-	p->cap_mappings = (uint32_t)c->mappings;
-	p->cap_functions = (uint32_t)c->functions;
-	p->cap_locations = (uint32_t)c->locations;
-	p->cap_lines = (uint32_t)c->lines;
-	p->cap_comments = (uint32_t)c->comments;
+	if (!ROOM_IN(d->tmp, r->wide, r->n, r->cap_wide, more))
+		return false;
+	for (uint32_t i = 0; first && i < r->n; i++)
+		r->wide[i] = *ref_at(r, i) == PPROF_NONE ? 0 : (uint64_t)*ref_at(r, i) + 1;
 	return true;
 }
+
+/* The next reference, of which the row is there already. */
+static bool ref_add(struct decoding *d, struct refs *r, uint64_t id)
+{
+	if (r->wide || id > UINT32_MAX - 1) {
+		if (!refs_widen(d, r, 1))
+			return false;
+		r->wide[r->n] = id;
+	} else {
+		*ref_at(r, r->n) = (uint32_t)id - 1;
+		if (id)
+			r->max = MAX(r->max, (uint32_t)id - 1);
+		r->none |= !id;
+	}
+	r->n++;
+	return true;
+}
+
+/* --- messages --- */
 
 /* String fields hold raw indices, clamped to 32 bits, until the table is complete. */
 static pstr raw_index(const struct wire_field *f)
@@ -190,12 +181,14 @@ static bool value_type(struct decoding *d, const struct wire_field *m, struct pp
 
 static bool mapping(struct decoding *d, const struct wire_field *m)
 {
-	struct pprof_mapping *x = &d->p->mappings[d->p->n_mappings++];
+	struct pprof *p = d->p;
 	struct wire w = wire_of(m->d, m->n);
+	struct pprof_mapping *x;
 	struct wire_field f;
 
-	if (!want(d, m, WIRE_BYTES))
+	if (!want(d, m, WIRE_BYTES) || !ROOM(p->mappings, p->n_mappings, p->cap_mappings, 1))
 		return false;
+	x = &p->mappings[p->n_mappings++];
 	while (wire_next(&w, &f)) {
 		if (f.number < 1 || f.number > 10)
 			continue;
@@ -239,12 +232,14 @@ static bool mapping(struct decoding *d, const struct wire_field *m)
 
 static bool function(struct decoding *d, const struct wire_field *m)
 {
-	struct pprof_function *x = &d->p->functions[d->p->n_functions++];
+	struct pprof *p = d->p;
 	struct wire w = wire_of(m->d, m->n);
+	struct pprof_function *x;
 	struct wire_field f;
 
-	if (!want(d, m, WIRE_BYTES))
+	if (!want(d, m, WIRE_BYTES) || !ROOM(p->functions, p->n_functions, p->cap_functions, 1))
 		return false;
+	x = &p->functions[p->n_functions++];
 	while (wire_next(&w, &f)) {
 		if (f.number < 1 || f.number > 5)
 			continue;
@@ -271,49 +266,50 @@ static bool function(struct decoding *d, const struct wire_field *m)
 	return at_end(d, &w);
 }
 
-/* Mapping and function ids of locations wait for their tables here, one u64 a location and a line.
- */
-struct pending {
-	uint64_t *mapping_id, *function_id;
-};
-
-static bool line(struct decoding *d, const struct wire_field *m, struct pending *late)
+static bool line(struct decoding *d, const struct wire_field *m)
 {
-	struct pprof_line *x = &d->p->lines[d->p->n_lines];
-	uint64_t *function_id = &late->function_id[d->p->n_lines++];
+	struct pprof *p = d->p;
 	struct wire w = wire_of(m->d, m->n);
+	uint64_t function_id = 0;
+	struct pprof_line *x;
 	struct wire_field f;
 
-	if (!want(d, m, WIRE_BYTES))
+	if (!want(d, m, WIRE_BYTES) || !ROOM(p->lines, p->n_lines, p->cap_lines, 1))
 		return false;
+	x = &p->lines[p->n_lines++];
 	while (wire_next(&w, &f)) {
 		if (f.number < 1 || f.number > 3)
 			continue;
 		if (!want(d, &f, WIRE_VARINT))
 			return false;
 		if (f.number == 1)
-			*function_id = f.v;
-		else
-			*(f.number == 2 ? &x->line : &x->column) = (int64_t)f.v;
+			function_id = f.v;
+		else if (f.number == 2)
+			x->line = (int64_t)f.v;
+		else if ((x->column = (int32_t)f.v) != (int64_t)f.v)
+			return malformed(d, "a column number does not fit into 32 bits");
 	}
-	return at_end(d, &w);
+	d->functions.rows = &p->lines[0].function;
+	return at_end(d, &w) && ref_add(d, &d->functions, function_id);
 }
 
-static bool location(struct decoding *d, const struct wire_field *m, struct pending *late)
+static bool location(struct decoding *d, const struct wire_field *m)
 {
-	uint64_t *mapping_id = &late->mapping_id[d->p->n_locations];
-	struct pprof_location *x = &d->p->locations[d->p->n_locations++];
+	struct pprof *p = d->p;
 	struct wire w = wire_of(m->d, m->n);
+	uint64_t mapping_id = 0;
+	struct pprof_location *x;
 	struct wire_field f;
 
-	if (!want(d, m, WIRE_BYTES))
+	if (!want(d, m, WIRE_BYTES) || !ROOM(p->locations, p->n_locations, p->cap_locations, 1))
 		return false;
-	x->line_at = d->p->n_lines;
+	x = &p->locations[p->n_locations++];
+	x->line_at = p->n_lines;
 	while (wire_next(&w, &f)) {
 		if (f.number < 1 || f.number > 5)
 			continue;
 		if (f.number == 4) {
-			if (!line(d, &f, late))
+			if (!line(d, &f))
 				return false;
 			continue;
 		}
@@ -324,7 +320,7 @@ static bool location(struct decoding *d, const struct wire_field *m, struct pend
 			x->id = f.v;
 			break;
 		case 2:
-			*mapping_id = f.v;
+			mapping_id = f.v;
 			break;
 		case 3:
 			x->address = f.v;
@@ -334,8 +330,9 @@ static bool location(struct decoding *d, const struct wire_field *m, struct pend
 			break;
 		}
 	}
-	x->n_lines = d->p->n_lines - x->line_at;
-	return at_end(d, &w);
+	x->n_lines = p->n_lines - x->line_at;
+	d->mappings.rows = &p->locations[0].mapping;
+	return at_end(d, &w) && ref_add(d, &d->mappings, mapping_id);
 }
 
 static bool label(struct decoding *d, const struct wire_field *m)
@@ -344,7 +341,7 @@ static bool label(struct decoding *d, const struct wire_field *m)
 	struct wire w = wire_of(m->d, m->n);
 	struct wire_field f;
 
-	if (!want(d, m, WIRE_BYTES))
+	if (!want(d, m, WIRE_BYTES) || !ROOM(d->p->labels, d->n_labels, d->cap_labels, 1))
 		return false;
 	while (wire_next(&w, &f)) {
 		if (f.number < 1 || f.number > 4)
@@ -371,27 +368,36 @@ static bool label(struct decoding *d, const struct wire_field *m)
 	return at_end(d, &w);
 }
 
-static bool sample_locs(struct decoding *d, struct wire w)
+static bool sample_locs(struct decoding *d, const struct wire_field *f)
 {
-	uint32_t *to = d->p->locs + d->n_locs, *start = to;
-	uint64_t v, high = 0;
+	struct wire w = wire_of(f->d, f->n);
+	struct refs *r = &d->locs;
+	uint32_t *to, max = r->max;
+	uint64_t v, high = 0, zeros = 0;
 
-	if (d->wide) {
-		while (w.at < w.end) {
-			if (!wire_varint(&w, &v))
-				return malformed(d, "a number is cut off");
-			d->wide_locs[d->n_locs++] = v - 1;
-		}
-		return true;
-	}
-	while (w.at < w.end) {
+	if (!ROOM(d->p->locs, r->n, d->cap_locs, f->n))
+		return false;
+	r->rows = d->p->locs;
+	to = r->rows + r->n;
+	while (!r->wide && w.at < w.end) {
 		if (!wire_varint(&w, &v))
 			return malformed(d, "a number is cut off");
 		high |= v;
+		zeros += v == 0;
+		max = MAX(max, (uint32_t)v - (v != 0));
 		*to++ = (uint32_t)v - 1; /* id 0: PPROF_NONE */
 	}
-	d->n_locs += (uint32_t)(to - start);
-	d->need_wide |= high >= UINT32_MAX;
+	if (!r->wide && high < UINT32_MAX) {
+		r->n = (uint32_t)(to - r->rows);
+		r->max = max;
+		r->none |= zeros != 0;
+		return true;
+	}
+	for (w = wire_of(f->d, f->n); w.at < w.end;)
+		if (!wire_varint(&w, &v))
+			return malformed(d, "a number is cut off");
+		else if (!ref_add(d, r, v))
+			return false;
 	return true;
 }
 
@@ -402,16 +408,22 @@ static bool sample(struct decoding *d, const struct wire_field *m)
 	struct wire w = wire_of(m->d, m->n), in;
 	struct wire_field f;
 
-	if (!want(d, m, WIRE_BYTES))
+	if (!want(d, m, WIRE_BYTES) || !ROOM(p->loc_at, p->n_samples, d->cap_samples, 2))
 		return false;
-	p->loc_at[p->n_samples] = d->n_locs;
-	if (p->label_at)
+	p->loc_at[p->n_samples] = d->locs.n;
+	if (p->label_at) {
+		if (!ROOM(p->label_at, p->n_samples, d->cap_label_at, 2))
+			return false;
 		p->label_at[p->n_samples] = d->n_labels;
+	}
 	while (wire_next(&w, &f)) {
 		if (f.number < 1 || f.number > 3)
 			continue;
 		if (f.number == 3) {
-			if (!label(d, &f))
+			/* the samples before the first label have none: zeros */
+			if ((!p->label_at &&
+			     !ROOM(p->label_at, 0, d->cap_label_at, (uint64_t)p->n_samples + 2)) ||
+			    !label(d, &f))
 				return false;
 			continue;
 		}
@@ -419,14 +431,16 @@ static bool sample(struct decoding *d, const struct wire_field *m)
 			return false;
 		in = wire_of(f.d, f.n);
 		if (f.number == 1 && f.type == WIRE_BYTES) {
-			if (!sample_locs(d, in))
+			if (!sample_locs(d, &f))
 				return false;
 		} else if (f.number == 1) {
-			if (d->wide)
-				d->wide_locs[d->n_locs++] = f.v - 1;
-			else
-				p->locs[d->n_locs++] = (uint32_t)f.v - 1;
-			d->need_wide |= f.v >= UINT32_MAX;
+			if (!ROOM(p->locs, d->locs.n, d->cap_locs, 1))
+				return false;
+			d->locs.rows = p->locs;
+			if (!ref_add(d, &d->locs, f.v))
+				return false;
+		} else if (!ROOM(p->values, d->n_values, d->cap_values, MAX(f.n, 1))) {
+			return false;
 		} else if (f.type == WIRE_VARINT) {
 			p->values[d->n_values++] = (int64_t)f.v;
 		} else {
@@ -449,7 +463,10 @@ static bool comments(struct decoding *d, const struct wire_field *f)
 {
 	struct wire in = wire_of(f->d, f->n);
 	struct wire_field one = {.v = f->v};
+	struct pprof *p = d->p;
 
+	if (!ROOM(p->comments, p->n_comments, p->cap_comments, MAX(f->n, 1)))
+		return false;
 	if (f->type != WIRE_BYTES) {
 		d->p->comments[d->p->n_comments++] = raw_index(f);
 		return want(d, f, WIRE_VARINT);
@@ -495,104 +512,177 @@ static bool scalar(struct decoding *d, const struct wire_field *f)
 	return true;
 }
 
-static bool message(struct decoding *d, const uint8_t *at, size_t n, struct pending *late,
-		    bool *ret_concatenated)
+/* A string of the table: its text is kept once. */
+static bool string(struct decoding *d, const struct wire_field *f)
 {
 	struct pprof *p = d->p;
-	struct wire w = wire_of(at, n);
-	struct wire_field f;
-	bool ok = true;
+	uint64_t hash = hash_bytes((uintptr_t)p->mem, f->d, f->n);
+	uint32_t at = 0, k;
 
-	while (ok && wire_next(&w, &f))
-		switch (f.number) {
-		case P_TYPE:
-			ok = value_type(d, &f, &p->types[p->n_types++]);
-			break;
-		case P_SAMPLE:
-			ok = sample(d, &f);
-			break;
-		case P_MAPPING:
-			ok = mapping(d, &f);
-			break;
-		case P_LOCATION:
-			ok = location(d, &f, late);
-			break;
-		case P_FUNCTION:
-			ok = function(d, &f);
-			break;
-		case P_STRING:
-			ok = want(d, &f, WIRE_BYTES) &&
-			     (d->n_raw > 0 || f.n == 0 || malformed(d, "string 0 is not \"\""));
-			d->raw[d->n_raw++] =
-				(struct pprof_string){(const char *)f.d, (uint32_t)f.n};
-			break;
-		case P_TIME:
-			*ret_concatenated = p->time_nanos != 0;
-			ok = !*ret_concatenated && scalar(d, &f);
-			break;
-		case P_PERIOD_TYPE:
-			ok = value_type(d, &f, &p->period_type);
-			break;
-		case P_COMMENT:
-			ok = comments(d, &f);
-			break;
-		case P_DROP:
-		case P_KEEP:
-		case P_DURATION:
-		case P_PERIOD:
-		case P_DEFAULT:
-		case P_DOC:
-			ok = scalar(d, &f);
-			break;
-		default:
-			break;
-		}
-	if (!ok)
+	if (!want(d, f, WIRE_BYTES) ||
+	    (d->n_raw == 0 && f->n > 0 && !malformed(d, "string 0 is not \"\"")))
 		return false;
-	p->loc_at[p->n_samples] = d->n_locs;
-	if (p->label_at)
-		p->label_at[p->n_samples] = d->n_labels;
-	return at_end(d, &w);
+	while ((k = pprof_set_next(&p->string_set, hash, &at)) != PPROF_NONE)
+		if (p->strings[k].n == f->n && memcmp(p->strings[k].s, f->d, f->n) == 0)
+			break;
+	if (k == PPROF_NONE) {
+		/* the set doubles, and what it was stays in the arena */
+		if (f->n >= UINT32_MAX || arena_room(d->mem, sizeof(struct pprof_slot)) <
+						  (uint64_t)p->string_set.cap * 2 + 64)
+			return err_set(d->err, ERR_LIMIT,
+				       "too many strings for the limit of memory");
+		if (d->text_left <= f->n) {
+			d->text_left = MAX(TEXT_STEP, f->n + 1);
+			d->text = arena_try(d->mem, d->text_left, 1, d->err);
+		}
+		if (!d->text || !ROOM(p->strings, p->n_strings, p->cap_strings, 1))
+			return false;
+		memcpy(d->text, f->d, f->n); /* the rest of it is zero */
+		k = p->n_strings++;
+		p->strings[k] = (struct pprof_string){d->text, (uint32_t)f->n};
+		pprof_set_add(&p->string_set, d->mem, hash, k);
+		d->text += f->n + 1;
+		d->text_left -= f->n + 1;
+	}
+	if (!ROOM_IN(d->tmp, d->pstr_of, d->n_raw, d->cap_raw, 1))
+		return false;
+	d->pstr_of[d->n_raw++] = k;
+	return true;
 }
 
-/* The string table, each text once. */
-static bool strings(struct decoding *d)
+/* One field of the profile. */
+static bool field(struct decoding *d, const struct wire_field *f)
 {
 	struct pprof *p = d->p;
-	char *text = arena_try(d->mem, MAX(d->n.text, 1), 1, d->err);
 
-	TAKE(d->pstr_of, d->tmp, d->n_raw);
-	if (!text)
+	switch (f->number) {
+	case P_TYPE:
+		return ROOM(p->types, p->n_types, p->cap_types, 1) &&
+		       value_type(d, f, &p->types[p->n_types++]);
+	case P_SAMPLE:
+		return sample(d, f);
+	case P_MAPPING:
+		return mapping(d, f);
+	case P_LOCATION:
+		return location(d, f);
+	case P_FUNCTION:
+		return function(d, f);
+	case P_STRING:
+		return string(d, f);
+	case P_TIME:
+		d->concatenated = p->time_nanos != 0;
+		return !d->concatenated && scalar(d, f);
+	case P_PERIOD_TYPE:
+		return value_type(d, f, &p->period_type);
+	case P_COMMENT:
+		return comments(d, f);
+	case P_DROP:
+	case P_KEEP:
+	case P_DURATION:
+	case P_PERIOD:
+	case P_DEFAULT:
+	case P_DOC:
+		return scalar(d, f);
+	default:
+		return true;
+	}
+}
+
+/* The fields that lie in these bytes as a whole; *ret_n bytes of them. */
+static bool fields(struct decoding *d, const uint8_t *at, size_t n, size_t *ret_n)
+{
+	struct wire w = wire_of(at, n);
+	struct wire_field f;
+
+	while (wire_next(&w, &f))
+		if (!field(d, &f))
+			return false;
+	*ret_n = (size_t)(w.at - at);
+	return true;
+}
+
+/* Whether more bytes can't make a field of these. */
+static bool hopeless(const uint8_t *at, size_t n)
+{
+	struct wire w = wire_of(at, n);
+	uint64_t key, v;
+
+	if (!wire_varint(&w, &key))
+		return n >= 10;
+	switch (key & 7) {
+	case WIRE_VARINT:
+	case WIRE_BYTES:
+		return !wire_varint(&w, &v) && w.end - w.at >= 10;
+	case WIRE_FIXED64:
+	case WIRE_FIXED32:
 		return false;
-	p->strings = NULL;
-	TAKE(p->strings, d->mem, (uint64_t)d->n_raw + 1);
-	p->cap_strings = d->n_raw + 1;
-	p->strings[0] = (struct pprof_string){"", 0};
-	p->n_strings = 1;
-	p->string_set = (struct pprof_set){0};
-	if (arena_room(d->mem, sizeof(struct pprof_slot)) < (uint64_t)d->n_raw * 4 + 64)
-		return err_set(d->err, ERR_LIMIT, "too many strings for the limit of memory");
-	pprof_set_room(&p->string_set, d->mem, d->n_raw + 1);
-	pprof_set_add(&p->string_set, d->mem, hash_bytes((uintptr_t)p->mem, "", 0), 0);
-	for (uint32_t i = 0; i < d->n_raw; i++) {
-		struct pprof_string r = d->raw[i];
-		uint64_t hash = hash_bytes((uintptr_t)p->mem, r.s, r.n);
-		uint32_t at = 0, k;
+	default: /* groups */
+		return true;
+	}
+}
 
-		while ((k = pprof_set_next(&p->string_set, hash, &at)) != PPROF_NONE)
-			if (p->strings[k].n == r.n && memcmp(p->strings[k].s, r.s, r.n) == 0)
-				break;
-		if (k == PPROF_NONE) {
-			k = p->n_strings++;
-			if (r.n)
-				memcpy(text, r.s, r.n);
-			p->strings[k] = (struct pprof_string){text, r.n};
-			pprof_set_add(&p->string_set, d->mem, hash, k);
-			text += (size_t)r.n + 1;
+/* What a piece of the stream ended in the middle of, with what came after it. */
+struct seam {
+	uint8_t *d;
+	uint32_t n, cap;
+};
+
+/* Adds bytes of the piece to the seam until its field is whole; *at those that were taken. */
+static bool mend(struct decoding *d, struct seam *s, const uint8_t *piece, size_t n, size_t *at)
+{
+	size_t done = 0;
+
+	while (s->n && *at < n) {
+		/* a length is believed as far as there are bytes: twice as many each time */
+		size_t more = MIN(n - *at, MAX(s->n, 64U));
+
+		if (!ROOM_IN(d->tmp, s->d, s->n, s->cap, more))
+			return false;
+		memcpy(s->d + s->n, piece + *at, more);
+		if (!fields(d, s->d, s->n + more, &done))
+			return false;
+		if (done) { /* what follows it is read from the piece */
+			*at += done - s->n;
+			s->n = 0;
+		} else {
+			*at += more;
+			s->n += (uint32_t)more;
+			if (hopeless(s->d, s->n))
+				return malformed(d, "a field is cut off");
 		}
-		d->pstr_of[i] = k;
 	}
 	return true;
+}
+
+static bool message(struct decoding *d, struct stream *s)
+{
+	struct seam seam = {0};
+	const uint8_t *piece;
+	size_t n, at, done;
+
+	d->empty = true;
+	for (;;) {
+		if (!stream_next(s, &piece, &n, d->err))
+			return false;
+		if (n == 0)
+			break;
+		d->empty = false;
+		at = done = 0;
+		if (!mend(d, &seam, piece, n, &at) || !fields(d, piece + at, n - at, &done))
+			return false;
+		at += done;
+		if (at == n)
+			continue;
+		if (hopeless(piece + at, n - at))
+			return malformed(d, "a field is cut off");
+		if (!ROOM_IN(d->tmp, seam.d, 0, seam.cap, n - at))
+			return false;
+		memcpy(seam.d, piece + at, n - at);
+		seam.n = (uint32_t)(n - at);
+	}
+	if (d->empty)
+		return malformed(d, "empty input file");
+	return seam.n == 0 || malformed(d, "a field is cut off");
 }
 
 static bool resolve(struct decoding *d, pstr *s)
@@ -702,7 +792,9 @@ static bool ids_learn(struct decoding *d, struct ids *t, const void *rows, size_
 		return true;
 	if (max <= (uint64_t)n * 4 + 1024) {
 		t->n = max;
-		TAKE(t->dense, d->tmp, max);
+		t->dense = arena_try(d->tmp, max, sizeof(*t->dense), d->err);
+		if (!t->dense)
+			return false;
 		memset(t->dense, 0xff, max * sizeof(*t->dense));
 	} else if (arena_room(d->tmp, sizeof(struct pprof_slot)) < (uint64_t)n * 4 + 64) {
 		return err_set(d->err, ERR_LIMIT, "too many %ss for the limit of memory", what);
@@ -746,12 +838,27 @@ static pindex ids_find(const struct decoding *d, const struct ids *t, uint64_t i
 	return k;
 }
 
+/* Indices from ids; false when one is in no row. */
+static bool refs_link(const struct decoding *d, struct refs *r, const struct ids *t)
+{
+	bool complete = !r->none;
+
+	if (!r->wide && t->identity && (r->n == 0 || r->max < t->n_rows))
+		return complete;
+	for (uint32_t i = 0; i < r->n; i++) {
+		uint32_t *row = ref_at(r, i);
+
+		*row = ids_find(d, t, r->wide ? r->wide[i] : (uint32_t)(*row + 1));
+		complete &= *row != PPROF_NONE;
+	}
+	return complete;
+}
+
 /* Ids into indices, and what google/pprof's CheckValid asks for. */
-static bool link_all(struct decoding *d, const struct pending *late)
+static bool link_all(struct decoding *d)
 {
 	struct pprof *p = d->p;
 	struct ids mappings, functions, locations;
-	bool complete = true;
 
 	if (p->n_types == 0 && p->n_samples != 0)
 		return malformed(d, "missing sample type information");
@@ -766,131 +873,88 @@ static bool link_all(struct decoding *d, const struct pending *late)
 	    !ids_learn(d, &locations, p->locations, sizeof(*p->locations), p->n_locations,
 		       "location"))
 		return false;
-	for (uint32_t i = 0; i < p->n_locations; i++) {
-		struct pprof_location *l = &p->locations[i];
-
-		l->mapping = ids_find(d, &mappings, late->mapping_id[i]);
-		for (uint32_t k = l->line_at; k < l->line_at + l->n_lines; k++) {
-			p->lines[k].function = ids_find(d, &functions, late->function_id[k]);
-			if (p->lines[k].function == PPROF_NONE)
-				return err_set(d->err, ERR_FORMAT,
-					       "location %llu has a line without a function",
-					       (unsigned long long)l->id);
-		}
-	}
-	if (d->wide || !locations.identity) {
-		for (uint32_t i = 0; i < d->n_locs; i++) {
-			uint64_t id = d->wide ? d->wide_locs[i] + 1 : (uint64_t)p->locs[i] + 1;
-
-			/* narrow: PPROF_NONE stands for id 0, for nothing else */
-			p->locs[i] = !d->wide && p->locs[i] == PPROF_NONE
-					     ? PPROF_NONE
-					     : ids_find(d, &locations, id);
-			complete &= p->locs[i] != PPROF_NONE;
-		}
-	} else {
-		pindex max = 0;
-
-		for (uint32_t i = 0; i < d->n_locs; i++)
-			max = MAX(max, p->locs[i]);
-		complete = d->n_locs == 0 || max < p->n_locations;
-	}
-	return complete || malformed(d, "a sample has a location that is not in the profile");
+	d->locs.rows = p->locs;
+	if (p->n_lines)
+		d->functions.rows = &p->lines[0].function;
+	if (p->n_locations)
+		d->mappings.rows = &p->locations[0].mapping;
+	refs_link(d, &d->mappings, &mappings);
+	if (!refs_link(d, &d->functions, &functions))
+		return malformed(d, "a location has a line without a function");
+	return refs_link(d, &d->locs, &locations) ||
+	       malformed(d, "a sample has a location that is not in the profile");
 }
 
-/* What is needed on the way at most: the string table, ids, and slots of the sets of ids. */
-static uint64_t tmp_bound(const struct counts *c, bool wide)
+/* Gives back what the columns have too much, and ends the samples' ranges. */
+static bool finish(struct decoding *d)
 {
-	__extension__ typedef unsigned __int128 big;
-	big b = (big)c->strings * 20 + (big)c->lines * 8 + (big)c->locations * 8 +
-		((big)c->mappings + c->functions + c->locations) * 32 +
-		(wide ? (big)c->locs * 8 : 0) + (1U << 16);
-
-	return b > UINT64_MAX ? UINT64_MAX : (uint64_t)b;
+	struct pprof *p = d->p;
+#define TRIM(vec, n, cap)                                                                          \
+	do {                                                                                       \
+		void *v = arena_resize(d->mem, vec, (size_t)(cap) * sizeof(*(vec)),                \
+				       MAX((uint64_t)(n), 1) * sizeof(*(vec)), d->err);            \
+		if (!v)                                                                            \
+			return false;                                                              \
+		(vec) = v;                                                                         \
+		(cap) = (n);                                                                       \
+	} while (0)
+	if (!ROOM(p->loc_at, p->n_samples, d->cap_samples, 1) ||
+	    (p->label_at && !ROOM(p->label_at, p->n_samples, d->cap_label_at, 1)))
+		return false;
+	p->loc_at[p->n_samples] = d->locs.n;
+	if (p->label_at)
+		p->label_at[p->n_samples] = d->n_labels;
+	TRIM(p->locs, d->locs.n, d->cap_locs);
+	TRIM(p->values, d->n_values, d->cap_values);
+	TRIM(p->loc_at, p->n_samples + 1, d->cap_samples);
+	TRIM(p->locations, p->n_locations, p->cap_locations);
+	TRIM(p->lines, p->n_lines, p->cap_lines);
+	TRIM(p->functions, p->n_functions, p->cap_functions);
+	TRIM(p->strings, p->n_strings, p->cap_strings);
+	if (p->label_at) {
+		TRIM(p->label_at, p->n_samples + 1, d->cap_label_at);
+		TRIM(p->labels, d->n_labels, d->cap_labels);
+	}
+#undef TRIM
+	return true;
 }
 
-static enum pprof_verdict decode(struct decoding *d, const uint8_t *at, size_t n)
-{
-	struct pending late = {0};
-	struct err why = {0}, *err = d->err;
-	bool concatenated = false, ok;
-
-	if (!limits(d))
-		return PPROF_BAD;
-	late.mapping_id = arena_try(d->tmp, MAX(d->n.locations, 1), sizeof(uint64_t), err);
-	late.function_id = arena_try(d->tmp, MAX(d->n.lines, 1), sizeof(uint64_t), err);
-	if (!late.mapping_id || !late.function_id)
-		return PPROF_BAD;
-	if (d->wide) {
-		d->wide_locs = arena_try(d->tmp, MAX(d->n.locs, 1), sizeof(uint64_t), err);
-		if (!d->wide_locs)
-			return PPROF_BAD;
-	}
-	if (!message(d, at, n, &late, &concatenated)) {
-		if (!concatenated)
-			return PPROF_NOT_PROTO;
-		err_set(err, ERR_FORMAT, "concatenated profiles detected");
-		return PPROF_BAD;
-	}
-	if (d->need_wide && !d->wide)
-		return PPROF_OK; /* the caller comes again */
-	/* a limit is final, all else may be the bytes of another format */
-	d->err = &why;
-	ok = strings(d) && resolve_all(d) && labels(d);
-	d->err = err;
-	if (!ok) {
-		err_set(err, why.kind, "%s", why.msg);
-		return why.kind == ERR_LIMIT ? PPROF_BAD : PPROF_NOT_PROTO;
-	}
-	if (!link_all(d, &late)) {
-		err_in(err, "malformed profile");
-		return PPROF_BAD;
-	}
-	return PPROF_OK;
-}
-
-enum pprof_verdict pprof_decode(const uint8_t *at, size_t n, struct arena *mem, struct pprof *ret,
+enum pprof_verdict pprof_decode(struct stream *s, struct arena *mem, struct pprof *ret,
 				struct err *err)
 {
-	bytes limit = mem->limit ? mem->limit : ARENA_LIMIT_DEFAULT;
+	bytes limit = mem->limit;
 	struct arena_mark mark = arena_mark(mem);
-	struct counts counts = {0};
-	enum pprof_verdict v;
+	struct err why = {0};
 	struct arena tmp;
 	struct pprof p;
+	struct decoding d = {.p = &p,
+			     .mem = mem,
+			     .tmp = &tmp,
+			     .err = &why,
+			     .limit = mem->used + arena_room(mem, 1),
+			     .locs.stride = sizeof(*p.locs),
+			     .functions.stride = sizeof(*p.lines),
+			     .mappings.stride = sizeof(*p.locations),
+			     .values_odd = UINT64_MAX};
+	bool ok, linked = false;
 
-	if (n == 0) {
-		err_set(err, ERR_FORMAT, "empty input file");
-		return PPROF_BAD;
+	arena_init(&tmp, 0);
+	pprof_init(&p, mem);
+	ok = message(&d, s) && finish(&d) && resolve_all(&d) && labels(&d);
+	if (ok)
+		linked = link_all(&d) || err_in(&why, "malformed profile");
+	arena_free(&tmp);
+	mem->limit = limit;
+	if (ok && linked) {
+		*ret = p;
+		return PPROF_OK;
 	}
-	count(at, n, &counts);
-	for (bool wide = false;; wide = true) { /* twice at most */
-		struct decoding d = {.mem = mem,
-				     .tmp = &tmp,
-				     .p = &p,
-				     .err = err,
-				     .n = counts,
-				     .wide = wide,
-				     .values_odd = UINT64_MAX};
-		uint64_t bound = tmp_bound(&counts, wide);
-
-		if (bound >= arena_room(mem, 1)) {
-			err_set(err, ERR_LIMIT, "decoding it takes more than %llu MiB of memory",
-				(unsigned long long)(limit >> 20));
-			return PPROF_BAD;
-		}
-		arena_init(&tmp, bound);
-		mem->limit = limit - bound; /* both together keep to the limit */
-		pprof_init(&p, mem);
-		v = decode(&d, at, n);
-		arena_free(&tmp);
-		mem->limit = limit;
-		if (v == PPROF_OK && (wide || !d.need_wide)) {
-			*ret = p;
-			return v;
-		}
-		arena_reset(mem, mark);
-		if (v != PPROF_OK)
-			return v;
-	}
+	arena_reset(mem, mark);
+	if (d.concatenated)
+		err_set(&why, ERR_FORMAT, "concatenated profiles detected");
+	if (err)
+		*err = why;
+	/* what is wrong before the links may be another format; a limit is final */
+	return ok || d.concatenated || why.kind == ERR_LIMIT || d.empty ? PPROF_BAD
+									  : PPROF_NOT_PROTO;
 }

@@ -8,7 +8,10 @@
  */
 #include "pprof/graph.h"
 
+#include <assert.h>
 #include <math.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +19,26 @@
 #include "pprof/measure.h"
 #include "pprof/pairs.h"
 
-#define TAGS_SHOWN 4U /* of a node, in a picture */
+#define TAGS_SHOWN	  4U /* of a node, in a picture */
+#define COUNT_BY_TWO_FROM 20000U /* samples */
+
+/* A large array that grows leaves nothing of what it was in the arena, as VEC_PUSH does. */
+#define PUSH(mem, vec)                                                                             \
+	(large_room(mem, (void **)(void *)&(vec)->v, (vec)->n, &(vec)->cap, sizeof(*(vec)->v)),    \
+	 &(vec)->v[(vec)->n++])
+
+static void large_room(struct arena *mem, void **v, uint32_t n, uint32_t *cap, size_t size)
+{
+	uint32_t want = n + n / 4 + 256;
+	void *to;
+
+	if (n < *cap)
+		return;
+	assert(want > n);
+	to = arena_resize(mem, *v, *cap * size, (uint64_t)want * size, NULL);
+	*v = to ? to : arena_alloc(mem, (size_t)want * size);
+	*cap = want;
+}
 
 /* --- places --- */
 
@@ -76,18 +98,18 @@ static uint32_t place_find(struct graph *g, const struct graph_place *p)
 		    q->start_line == p->start_line)
 			return i;
 	}
-	*VEC_PUSH(g->l->mem, &g->places) = *p;
+	*PUSH(g->l->mem, &g->places) = *p;
 	pprof_set_add(&g->place_set, g->l->mem, hash, g->places.n - 1);
 	return g->places.n - 1;
 }
 
 /* Trims and cleans the files' names. Trimming is done anew for each graph, as the original does it:
  * it may find another prefix behind the first. */
-static bool trim_files(struct graph *g, pstr *clean)
+static bool trim_files(struct graph *g, pstr *clean, struct arena *tmp)
 {
 	struct lens *l = g->l;
 	uint32_t n = l->p->n_strings + l->own.n;
-	pstr *trimmed = ARENA_ARRAY(l->mem, pstr, n); /* + 1; 0: not known */
+	pstr *trimmed = ARENA_ARRAY(tmp, pstr, n); /* + 1; 0: not known */
 	bool changed = false;
 
 	for (uint32_t i = 0; i < l->n_functions; i++) {
@@ -116,13 +138,15 @@ static bool make_places(struct graph *g)
 {
 	struct lens *l = g->l;
 	uint32_t n_strings = l->p->n_strings + l->own.n, n = 0;
-	pstr *clean = ARENA_ARRAY(l->mem, pstr, n_strings + 1);
-	pstr *file_of = ARENA_ARRAY(l->mem, pstr, l->n_functions + 1);
+	uint32_t *known = NULL; /* of a function: its only place + 1 */
+	CLEANUP(arena_free) struct arena tmp = {0};
+	pstr *clean = ARENA_ARRAY(&tmp, pstr, n_strings + 1);
+	pstr *file_of = ARENA_ARRAY(&tmp, pstr, l->n_functions + 1);
 	bool changed;
 
 	for (uint32_t i = 0; i < l->n_functions; i++)
 		file_of[i] = l->functions[i].file;
-	changed = trim_files(g, clean);
+	changed = trim_files(g, clean, &tmp);
 	if (g->places_made && !changed)
 		return false;
 	g->places_made = true;
@@ -130,7 +154,8 @@ static bool make_places(struct graph *g)
 		n += MAX(l->locations[i].n_lines, 1);
 	g->line_at = ARENA_ARRAY(l->mem, uint32_t, l->n_locations + 1);
 	g->line_place = ARENA_ARRAY(l->mem, uint32_t, n + 1);
-	pprof_set_room(&g->place_set, l->mem, MIN(n, l->n_locations));
+	if (!g->o->objects)
+		known = ARENA_ARRAY(&tmp, uint32_t, l->n_functions + 1);
 	n = 0;
 	for (uint32_t i = 0; i < l->n_locations; i++) {
 		const struct pprof_location *loc = &l->locations[i];
@@ -143,7 +168,13 @@ static bool make_places(struct graph *g)
 		for (uint32_t j = 0; j < loc->n_lines; j++) {
 			const struct pprof_line *line = &l->lines[loc->line_at + j];
 			const struct pprof_function *f = &l->functions[line->function];
+			bool only = known && f->name && !loc->address && !line->line &&
+				    !line->column;
 
+			if (only && known[line->function]) {
+				g->line_place[n++] = known[line->function] - 1;
+				continue;
+			}
 			p = (struct graph_place){.name = f->name,
 						 .file = clean[file_of[line->function]],
 						 .address = loc->address,
@@ -153,7 +184,10 @@ static bool make_places(struct graph *g)
 				p.object = object;
 				p.start_line = f->start_line;
 			}
-			g->line_place[n++] = place_find(g, &p);
+			g->line_place[n] = place_find(g, &p);
+			if (only)
+				known[line->function] = g->line_place[n] + 1;
+			n++;
 		}
 	}
 	g->line_at[l->n_locations] = n;
@@ -367,59 +401,60 @@ static uint32_t sample_value(const struct graph *g, uint32_t k, const pindex **l
 	return i;
 }
 
-/* What a location is to a walk, in one look: its only node, or one of these. */
-#define FRAME_HIDDEN (UINT32_MAX - 2)
-#define FRAME_GONE   (UINT32_MAX - 1)
-#define FRAME_LINES  UINT32_MAX
+/* What a location is to the walk over values, in one look: its only node, or one of these. */
+#define FRAME_HIDDEN (UINT32_MAX - 1)
+#define FRAME_LINES  UINT32_MAX /* look at its lines */
 
-/* FRAME_GONE: it has nodes, and none of them is kept. FRAME_LINES: look at its lines. */
-static uint32_t *frames_of(const struct graph *g)
+static uint32_t *frames_of(const struct graph *g, struct arena *mem)
 {
 	const struct lens *l = g->l;
-	uint32_t *frames = ARENA_ARRAY(l->mem, uint32_t, l->n_locations + 1);
+	uint32_t *frames = ARENA_ARRAY(mem, uint32_t, l->n_locations + 1);
 
 	for (uint32_t i = 0; i < l->n_locations; i++) {
-		uint32_t from = g->line_at[i], to = g->line_at[i + 1], kept = 0;
+		uint32_t from = g->line_at[i];
 
-		for (uint32_t j = from; j < to; j++)
-			kept += !g->kept || g->kept[g->line_place[j]];
-		frames[i] = l->hidden && l->hidden[i] ? FRAME_HIDDEN
-			    : !kept		      ? FRAME_GONE
-			    : to - from == 1	      ? g->line_place[from]
-						      : FRAME_LINES;
+		frames[i] = l->hidden && l->hidden[i]	     ? FRAME_HIDDEN
+			    : g->line_at[i + 1] - from == 1 ? g->line_place[from]
+							     : FRAME_LINES;
 	}
 	return frames;
 }
 
-/* What a walk looks at for each frame, apart from the nodes so that it fits into the cache. */
-struct stamp {
-	int64_t cum;
-	uint32_t seen;
+/* The values of a node, apart from it so that those of all nodes fit into the cache. */
+struct tally {
+	int64_t flat, cum;
+	uint32_t seen; /* the sample that was counted last, + 1 */
 };
 
-static inline void count_cum(struct graph *g, struct stamp *stamp, uint32_t node, uint32_t sample,
-			     int64_t w, int64_t dw)
+/* What one thread counts: samples[from … to]. */
+struct counting {
+	const struct graph *g;
+	const uint32_t *frames;
+	uint32_t from, to;
+	struct tally *tally;
+	struct divisor {
+		int64_t flat, cum;
+	} * divisors; /* of the means; NULL: none are asked for */
+};
+
+static inline void count_cum(struct counting *c, uint32_t node, uint32_t k, int64_t w, int64_t dw)
 {
-	if (stamp->seen == sample)
+	struct tally *t = &c->tally[node];
+
+	if (t->seen == k + 1)
 		return;
-	stamp->seen = sample;
-	stamp->cum = go_add(stamp->cum, w);
+	t->seen = k + 1;
+	t->cum = go_add(t->cum, w);
 	if (dw)
-		g->nodes.v[node].cum_div = go_add(g->nodes.v[node].cum_div, dw);
+		c->divisors[node].cum = go_add(c->divisors[node].cum, dw);
 }
 
-/* Flat and cum of all nodes. */
-static void walk_values(struct graph *g)
+static void *count_values(void *ctx)
 {
-	const struct lens *l = g->l;
-	struct stamp *stamps = ARENA_ARRAY(l->mem, struct stamp, g->nodes.n + 1);
-	const bool *kept = g->kept;
-	uint32_t *frames;
+	struct counting *c = ctx;
+	const struct graph *g = c->g;
 
-	g->kept = NULL; /* values do not depend on it */
-	frames = frames_of(g);
-	g->kept = (bool *)kept;
-	for (uint32_t k = 0; k < l->n_samples; k++) {
+	for (uint32_t k = c->from; k < c->to; k++) {
 		uint32_t n, last = PPROF_NONE;
 		const pindex *locs;
 		int64_t w, dw;
@@ -428,25 +463,87 @@ static void walk_values(struct graph *g)
 		if (!w && !dw)
 			continue;
 		for (uint32_t i = n; i-- > 0;) {
-			uint32_t frame = frames[locs[i]];
+			uint32_t frame = c->frames[locs[i]];
 
 			if (frame < FRAME_HIDDEN) {
 				last = frame;
-				count_cum(g, &stamps[last], last, k + 1, w, dw);
+				count_cum(c, last, k, w, dw);
 			} else if (frame == FRAME_LINES) {
 				uint32_t from = g->line_at[locs[i]], to = g->line_at[locs[i] + 1];
 
 				while (to-- > from) {
 					last = g->line_place[to];
-					count_cum(g, &stamps[last], last, k + 1, w, dw);
+					count_cum(c, last, k, w, dw);
 				}
 			}
 		}
-		if (last != PPROF_NONE)
-			count_node(&g->nodes.v[last], w, dw, true);
+		if (last != PPROF_NONE) {
+			c->tally[last].flat = go_add(c->tally[last].flat, w);
+			if (dw)
+				c->divisors[last].flat = go_add(c->divisors[last].flat, dw);
+		}
 	}
-	for (uint32_t i = 0; i < g->nodes.n; i++)
-		g->nodes.v[i].cum = stamps[i].cum;
+	return NULL;
+}
+
+/* Flat and cum of all nodes. Sums wrap around, so those of two halves add up to those of the whole;
+ * the second core takes one of them where there is much to do. */
+static void walk_values(struct graph *g)
+{
+	const struct lens *l = g->l;
+	struct counting half[2];
+	uint32_t n_halves = 1, n = g->nodes.n + 1;
+	CLEANUP(arena_free) struct arena tmp = {0};
+	bool threaded = false;
+	pthread_t thread;
+	cpu_set_t cpus;
+
+	if (l->n_samples >= COUNT_BY_TWO_FROM && sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
+	    CPU_COUNT(&cpus) > 1)
+		n_halves = 2;
+	for (uint32_t h = 0; h < n_halves; h++) {
+		half[h] = (struct counting){.g = g,
+					    .from = h ? half[0].to : 0,
+					    .to = h + 1 == n_halves ? l->n_samples
+								    : l->n_samples / 2,
+					    .tally = ARENA_ARRAY(&tmp, struct tally, n)};
+		half[h].frames = h ? half[0].frames : frames_of(g, &tmp);
+		if (g->o->mean)
+			half[h].divisors = ARENA_ARRAY(&tmp, struct divisor, n);
+	}
+	if (n_halves == 2)
+		threaded = pthread_create(&thread, NULL, count_values, &half[1]) == 0;
+	for (uint32_t h = 0; h < n_halves - threaded; h++)
+		count_values(&half[h]);
+	if (threaded)
+		pthread_join(thread, NULL);
+	for (uint32_t h = 0; h < n_halves; h++)
+		for (uint32_t i = 0; i < g->nodes.n; i++) {
+			struct graph_node *node = &g->nodes.v[i];
+
+			node->flat = go_add(node->flat, half[h].tally[i].flat);
+			node->cum = go_add(node->cum, half[h].tally[i].cum);
+			if (!g->o->mean)
+				continue;
+			node->flat_div = go_add(node->flat_div, half[h].divisors[i].flat);
+			node->cum_div = go_add(node->cum_div, half[h].divisors[i].cum);
+		}
+}
+
+/* What a location is to the walk over edges. */
+enum { LOC_GONE, LOC_HIDDEN, LOC_KEPT }; /* gone: it has nodes, and none of them is kept */
+
+static uint8_t *kinds_of(const struct graph *g)
+{
+	const struct lens *l = g->l;
+	uint8_t *kinds = ARENA_ARRAY(l->mem, uint8_t, l->n_locations + 1);
+
+	for (uint32_t i = 0; i < l->n_locations; i++) {
+		kinds[i] = l->hidden && l->hidden[i] ? LOC_HIDDEN : LOC_GONE;
+		for (uint32_t j = g->line_at[i]; j < g->line_at[i + 1] && !kinds[i]; j++)
+			kinds[i] = !g->kept || g->kept[g->line_place[j]] ? LOC_KEPT : LOC_GONE;
+	}
+	return kinds;
 }
 
 struct edging {
@@ -475,7 +572,7 @@ static void count_edge(struct edging *x, uint32_t src, uint32_t dest, int64_t w,
 		e->residual |= residual;
 		e->inlined &= inlined;
 	} else {
-		e = VEC_PUSH(g->l->mem, &g->edges);
+		e = PUSH(g->l->mem, &g->edges);
 		at->at = g->edges.n;
 		*e = (struct graph_edge){.src = src,
 					 .dest = dest,
@@ -491,8 +588,8 @@ static void count_edge(struct edging *x, uint32_t src, uint32_t dest, int64_t w,
 static void walk_edges(struct graph *g, struct edging *x, struct tagging *t)
 {
 	const struct lens *l = g->l;
-	uint32_t *seen = ARENA_ARRAY(l->mem, uint32_t, g->nodes.n + 1);
-	const uint32_t *frames = frames_of(g);
+	uint32_t *seen = t ? ARENA_ARRAY(l->mem, uint32_t, g->nodes.n + 1) : NULL;
+	const uint8_t *kinds = kinds_of(g);
 
 	for (uint32_t k = 0; k < l->n_samples; k++) {
 		uint32_t n, i, parent = PPROF_NONE;
@@ -508,10 +605,10 @@ static void walk_edges(struct graph *g, struct edging *x, struct tagging *t)
 		for (i = n; i-- > 0;) {
 			uint32_t loc = locs[i], from, to, end;
 
-			if (frames[loc] == FRAME_GONE)
-				residual = true;
-			if (frames[loc] == FRAME_GONE || frames[loc] == FRAME_HIDDEN)
+			if (kinds[loc] != LOC_KEPT) {
+				residual |= kinds[loc] == LOC_GONE;
 				continue;
+			}
 			from = g->line_at[loc];
 			end = to = g->line_at[loc + 1];
 			while (to-- > from) {
@@ -567,13 +664,13 @@ static void walk_tree(struct graph *g, struct tagging *t)
 				bool inlined = to != end - 1;
 
 				if (!at->at) {
-					*VEC_PUSH(l->mem, &g->nodes) =
+					*PUSH(l->mem, &g->nodes) =
 						(struct graph_node){.place = g->line_place[to],
 								    .parent_edge = PPROF_NONE};
 					at->at = g->nodes.n;
 					if (parent != PPROF_NONE) {
 						g->nodes.v[at->at - 1].parent_edge = g->edges.n;
-						*VEC_PUSH(l->mem, &g->edges) =
+						*PUSH(l->mem, &g->edges) =
 							(struct graph_edge){.src = parent,
 									    .dest = at->at - 1,
 									    .inlined = inlined};
@@ -681,10 +778,10 @@ static struct tagging tagging_open(struct graph *g)
 static void build_nodes(struct graph *g)
 {
 	make_places(g);
-	g->nodes.n = 0;
-	for (uint32_t i = 0; i < g->places.n; i++)
-		*VEC_PUSH(g->l->mem, &g->nodes) =
-			(struct graph_node){.place = i, .parent_edge = PPROF_NONE};
+	g->nodes.n = g->nodes.cap = g->places.n;
+	g->nodes.v = ARENA_ARRAY(g->l->mem, struct graph_node, g->nodes.n + 1);
+	for (uint32_t i = 0; i < g->nodes.n; i++)
+		g->nodes.v[i] = (struct graph_node){.place = i, .parent_edge = PPROF_NONE};
 	for (uint32_t i = 0; i < g->l->n_locations; i++)
 		for (uint32_t j = g->line_at[i]; j + 1 < g->line_at[i + 1]; j++)
 			g->nodes.v[g->line_place[j]].inlined = true;

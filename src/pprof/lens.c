@@ -178,16 +178,24 @@ static void *copy(struct arena *a, const void *from, uint32_t n, size_t size)
 	return to;
 }
 
-void lens_open(struct lens *l, const struct pprof *p, struct arena *mem, struct str *messages)
+void lens_open(struct lens *l, const struct pprof *p, bool last, struct arena *mem,
+	       struct str *messages)
 {
 	*l = (struct lens){.p = p, .mem = mem, .messages = messages, .locs = p->locs};
 	l->n_samples = p->n_samples;
 	l->n_functions = l->cap_functions = p->n_functions;
-	l->functions = copy(mem, p->functions, p->n_functions, sizeof(*p->functions));
 	l->n_lines = l->cap_lines = p->n_lines;
-	l->lines = copy(mem, p->lines, p->n_lines, sizeof(*p->lines));
 	l->n_locations = l->cap_locations = p->n_locations;
-	l->locations = copy(mem, p->locations, p->n_locations, sizeof(*p->locations));
+	if (last) {
+		l->functions = p->functions;
+		l->lines = p->lines;
+		l->locations = p->locations;
+	} else {
+		l->functions = copy(mem, p->functions, p->n_functions, sizeof(*p->functions));
+		l->lines = copy(mem, p->lines, p->n_lines, sizeof(*p->lines));
+		l->locations =
+			copy(mem, p->locations, p->n_locations, sizeof(*p->locations));
+	}
 	l->mappings = copy(mem, p->mappings, p->n_mappings, sizeof(*p->mappings));
 	l->base_key = lens_str(l, "pprof::base", 11);
 	l->base_value = lens_str(l, "true", 4);

@@ -43,8 +43,12 @@ struct lens {
 	pstr base_key, base_value; /* the tag of samples that a comparison starts from */
 };
 
-/** Opens a profile. Adds messages about tags with several units. */
-void lens_open(struct lens *l, const struct pprof *p, struct arena *mem, struct str *messages);
+/**
+ * Opens a profile. Adds messages about tags with several units. `last`: nobody reads the profile
+ * afterwards, so that its own functions, lines and locations may be changed instead of copies.
+ */
+void lens_open(struct lens *l, const struct pprof *p, bool last, struct arena *mem,
+	       struct str *messages);
 
 static inline struct pprof_string lens_string(const struct lens *l, pstr s)
 {

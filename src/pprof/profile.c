@@ -41,10 +41,13 @@ void pprof_set_room(struct pprof_set *s, struct arena *mem, uint32_t n)
 		bigger.cap *= 2;
 	if (bigger.cap == s->cap)
 		return;
-	bigger.slots = ARENA_ARRAY(mem, struct pprof_slot, bigger.cap);
+	bigger.slots = arena_resize(mem, NULL, 0, bigger.cap * sizeof(*s->slots), NULL);
+	if (!bigger.slots) /* which ends the program with a sentence */
+		bigger.slots = ARENA_ARRAY(mem, struct pprof_slot, bigger.cap);
 	for (uint32_t i = 0; i < s->cap; i++)
 		if (s->slots[i].at)
 			put(&bigger, s->slots[i]);
+	(void)arena_resize(mem, s->slots, s->cap * sizeof(*s->slots), 0, NULL);
 	*s = bigger;
 }
 

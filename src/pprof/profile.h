@@ -42,7 +42,8 @@ struct pprof_function {
 
 struct pprof_line {
 	pindex function;
-	int64_t line, column;
+	int32_t column; /* a profile with larger ones is refused */
+	int64_t line;
 };
 
 struct pprof_location {

@@ -395,7 +395,7 @@ bool pprof_report(const struct pprof *p, const struct pprof_config *c,
 	bool relative = c->v[PPROF_RELATIVE_PERCENTAGES].b;
 
 	arena_init(&mem, 0);
-	lens_open(&r.l, p, &mem, messages);
+	lens_open(&r.l, p, env && env->last, &mem, messages);
 	command_options(cmd, &r.c);
 	lens_add_tag_frames(&r.l, &r.c);
 	if (relative && !lens_filter(&r.l, &r.c, err))
@@ -419,7 +419,7 @@ bool pprof_summary(const struct pprof *p, const struct pprof_config *c, struct s
 	struct report r = {.p = p, .mem = &mem, .c = *c};
 
 	arena_init(&mem, 0);
-	lens_open(&r.l, p, &mem, messages);
+	lens_open(&r.l, p, false, &mem, messages);
 	if (!report_open(&r, err))
 		return false;
 	*ret_total = r.total = sum_samples(&r);

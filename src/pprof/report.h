@@ -49,6 +49,8 @@ struct pprof_env {
 	/** Takes what has been printed and empties the text; false: print no more. NULL: all is
 	 * kept. */
 	bool (*flush)(void *ctx, struct str *out);
+	/** This is the last report of the profile: its tables may be used up. */
+	bool last;
 	const char *cwd;		     /* where source files are looked for by default */
 	const struct pprof_objects *objects; /* NULL: binaries can't be read */
 };
