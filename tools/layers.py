@@ -26,7 +26,7 @@ ONLY = {
     r"(elfutils/libdw|dwarf|libelf|gelf)\.h": {"image"},
     r"capstone/.*": {"image"},
     r"(libdeflate|zlib|zstd)\.h": {"pprof", "image", "target", "front"},
-    r"pcre2\.h": {"pprof"},
+    r"(pcre2\.h|isa-l/.*)": {"pprof"},
     r"sqlite3\.h": {"series"},
     r"(microhttpd|curl/.*|ncurses|curses|histedit|editline/.*)\.h": {"front"},
     r"sys/(uio|ptrace|ioctl)\.h": {"target", "front"},

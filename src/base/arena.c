@@ -127,7 +127,7 @@ static void *take(struct arena *a, uint64_t n)
 		return NULL;
 	need = (size_t)round_up(n, ALIGN) + GAP;
 	/* A mapped block's fresh pages are zero; everything else is cleared here. */
-	if (!b || need > b->cap - b->at || (need >= LARGE && !b->mapped)) {
+	if (!b || b->alone || need > b->cap - b->at || (need >= LARGE && !b->mapped)) {
 		b = push(a, need);
 		if (!b)
 			return NULL;
@@ -155,10 +155,11 @@ void *arena_alloc(struct arena *a, size_t n)
 	return p;
 }
 
-static void no_room(const struct arena *a, uint64_t count, size_t size, struct err *err)
+static void *no_room(const struct arena *a, uint64_t count, size_t size, struct err *err)
 {
 	err_set(err, ERR_LIMIT, "%llu × %zu bytes do not fit into the limit of %llu MiB",
 		(unsigned long long)count, size, (unsigned long long)(limit_of(a) >> 20));
+	return NULL;
 }
 
 void *arena_try(struct arena *a, uint64_t count, size_t size, struct err *err)
@@ -203,7 +204,7 @@ static void fault_in(void *from, void *to)
 void *arena_resize(struct arena *a, void *p, size_t have, uint64_t want, struct err *err)
 {
 	struct arena_block **at = have >= LARGE ? block_of(a, p) : NULL, *b;
-	bytes used = a->used, room;
+	size_t was, n;
 	void *to;
 
 	if (!at && want <= have)
@@ -213,42 +214,44 @@ void *arena_resize(struct arena *a, void *p, size_t have, uint64_t want, struct 
 		if (to && have)
 			memcpy(to, p, have);
 		if (to && want >= LARGE) {
-			b = a->top;
-			b->alone = true;
-			a->used += b->cap - b->at;
-			b->at = b->cap;
-			fault_in((char *)to + have, block_bytes(b) + b->cap);
+			a->top->alone = true;
+			fault_in((char *)to + have, (char *)to + want);
 		}
 		return to;
 	}
 	b = *at;
+	was = b->at;
 	if (!want) {
 		*at = b->below;
-		a->used -= b->at;
+		a->used -= was;
 		munmap(b, sizeof(*b) + b->cap);
 		return NULL;
 	}
-	room = used - b->at < limit_of(a) ? limit_of(a) - (used - b->at) : 0;
-	want = MAX(want, LARGE); /* one that was large stays a mapping */
-	if (want <= room && want < SIZE_MAX / 2) {
-		size_t cap = (size_t)round_up(want + sizeof(*b), OS_PAGE) - sizeof(*b), was = b->cap;
+	if (want > SIZE_MAX / 4 || want > limit_of(a) - MIN(limit_of(a), a->used - was))
+		return no_room(a, want, 1, err);
+	/* one that was large stays a mapping, or it would not be found */
+	n = (size_t)round_up(MAX(want, LARGE), ALIGN) + GAP;
+	UNPOISON(block_bytes(b), b->cap);
+	if (n > b->cap || n < was) {
+		/* A mapping that moves costs every thread its translations: moves are rare, since
+		 * there is twice as much address space as memory. */
+		size_t cap = (size_t)round_up((n > b->cap ? 2 * n : n) + sizeof(*b), OS_PAGE);
 
-		UNPOISON(block_bytes(b), b->cap);
-		b = mremap(b, sizeof(*b) + was, sizeof(*b) + cap, MREMAP_MAYMOVE);
-		if (b != MAP_FAILED) {
-			*at = b;
-			a->used += cap - was;
-			b->at = b->cap = cap;
-			to = block_bytes(b);
-			if (cap > was)
-				fault_in((char *)to + was, (char *)to + cap);
-			else
-				memset((char *)to + want, 0, cap - (size_t)want);
-			return to;
-		}
+		to = mremap(b, sizeof(*b) + b->cap, cap, MREMAP_MAYMOVE);
+		if (to == MAP_FAILED)
+			return no_room(a, want, 1, err);
+		*at = b = to;
+		b->cap = cap - sizeof(*b);
 	}
-	no_room(a, want, 1, err);
-	return NULL;
+	a->used = a->used - was + n;
+	b->at = n;
+	to = block_bytes(b);
+	if (n > was)
+		fault_in((char *)to + was, (char *)to + n);
+	else
+		memset((char *)to + want, 0, b->cap - (size_t)want);
+	POISON((char *)to + n, b->cap - n);
+	return to;
 }
 
 char *arena_strndup(struct arena *a, const char *s, size_t n)

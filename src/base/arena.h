@@ -42,7 +42,8 @@ uint64_t arena_room(const struct arena *a, size_t size);
  * An array that becomes larger or smaller: `have` bytes at p, which arena_resize gave (NULL: none
  * yet), are kept as far as they fit into `want`. What is new is zero and, where it is much, in
  * memory already. A large array moves without being copied and leaves nothing behind; marks that
- * were taken since its first call are void. want 0 gives a large one back, and NULL. NULL and *err (ERR_LIMIT) when it does not fit.
+ * were taken since its first call are void. want 0 gives a large one back, and NULL. NULL and *err
+ * (ERR_LIMIT) when it does not fit.
  */
 void *arena_resize(struct arena *a, void *p, size_t have, uint64_t want, struct err *err);
 

@@ -50,7 +50,7 @@ struct refs {
 	uint32_t *rows;
 	size_t stride;
 	uint32_t n;
-	uint32_t max;	/* of those that are not PPROF_NONE */
+	uint32_t max;	/* the largest id */
 	bool none;	/* there is an id 0 */
 	uint64_t *wide; /* the ids, once one of them does not fit into 32 bits; NULL: all fit */
 	uint32_t cap_wide;
@@ -68,11 +68,12 @@ struct decoding {
 	uint32_t cap_samples, cap_values, cap_locs, cap_labels, cap_label_at, n_labels;
 	uint32_t n_values;
 	uint64_t values_first, values_odd; /* of the first sample; of one that has another number */
+	struct wire around;		   /* what is decoded at the moment */
 	bool concatenated, empty;
 	bytes limit; /* of both arenas together */
 };
 
-#define GROW_MIN ((uint64_t)8 << 10) /* bytes */
+#define GROW_MIN  ((uint64_t)8 << 10) /* bytes */
 #define TEXT_STEP ((size_t)64 << 10)
 
 /* Room for `more` elements behind n. The step is an eighth: what is not needed is in memory too. */
@@ -98,9 +99,14 @@ static bool grow(struct decoding *d, struct arena *mem, void *vec, uint32_t n, u
 	return true;
 }
 #define ROOM_IN(mem, vec, n, cap, more)                                                            \
-	((uint64_t)(n) + (more) <= (cap) ||                                                        \
-	 grow(d, mem, &(vec), n, &(cap), more, sizeof(*(vec))))
+	((uint64_t)(n) + (more) <= (cap) || grow(d, mem, &(vec), n, &(cap), more, sizeof(*(vec))))
 #define ROOM(vec, n, cap, more) ROOM_IN(d->mem, vec, n, cap, more)
+
+/* The inside of a field. */
+static struct wire inside(const struct decoding *d, const struct wire_field *f)
+{
+	return wire_in(&d->around, f->d, f->n);
+}
 
 static bool malformed(struct decoding *d, const char *what)
 {
@@ -133,6 +139,7 @@ static bool refs_widen(struct decoding *d, struct refs *r, uint64_t more)
 	if (!ROOM_IN(d->tmp, r->wide, r->n, r->cap_wide, more))
 		return false;
 	for (uint32_t i = 0; first && i < r->n; i++)
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): grow made it */
 		r->wide[i] = *ref_at(r, i) == PPROF_NONE ? 0 : (uint64_t)*ref_at(r, i) + 1;
 	return true;
 }
@@ -143,11 +150,11 @@ static bool ref_add(struct decoding *d, struct refs *r, uint64_t id)
 	if (r->wide || id > UINT32_MAX - 1) {
 		if (!refs_widen(d, r, 1))
 			return false;
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): grow made it */
 		r->wide[r->n] = id;
 	} else {
 		*ref_at(r, r->n) = (uint32_t)id - 1;
-		if (id)
-			r->max = MAX(r->max, (uint32_t)id - 1);
+		r->max = MAX(r->max, (uint32_t)id);
 		r->none |= !id;
 	}
 	r->n++;
@@ -164,7 +171,7 @@ static pstr raw_index(const struct wire_field *f)
 
 static bool value_type(struct decoding *d, const struct wire_field *m, struct pprof_value_type *t)
 {
-	struct wire w = wire_of(m->d, m->n);
+	struct wire w = inside(d, m);
 	struct wire_field f;
 
 	if (!want(d, m, WIRE_BYTES))
@@ -182,7 +189,7 @@ static bool value_type(struct decoding *d, const struct wire_field *m, struct pp
 static bool mapping(struct decoding *d, const struct wire_field *m)
 {
 	struct pprof *p = d->p;
-	struct wire w = wire_of(m->d, m->n);
+	struct wire w = inside(d, m);
 	struct pprof_mapping *x;
 	struct wire_field f;
 
@@ -233,7 +240,7 @@ static bool mapping(struct decoding *d, const struct wire_field *m)
 static bool function(struct decoding *d, const struct wire_field *m)
 {
 	struct pprof *p = d->p;
-	struct wire w = wire_of(m->d, m->n);
+	struct wire w = inside(d, m);
 	struct pprof_function *x;
 	struct wire_field f;
 
@@ -269,7 +276,7 @@ static bool function(struct decoding *d, const struct wire_field *m)
 static bool line(struct decoding *d, const struct wire_field *m)
 {
 	struct pprof *p = d->p;
-	struct wire w = wire_of(m->d, m->n);
+	struct wire w = inside(d, m);
 	uint64_t function_id = 0;
 	struct pprof_line *x;
 	struct wire_field f;
@@ -296,7 +303,7 @@ static bool line(struct decoding *d, const struct wire_field *m)
 static bool location(struct decoding *d, const struct wire_field *m)
 {
 	struct pprof *p = d->p;
-	struct wire w = wire_of(m->d, m->n);
+	struct wire w = inside(d, m);
 	uint64_t mapping_id = 0;
 	struct pprof_location *x;
 	struct wire_field f;
@@ -338,7 +345,7 @@ static bool location(struct decoding *d, const struct wire_field *m)
 static bool label(struct decoding *d, const struct wire_field *m)
 {
 	struct pprof_label x = {0};
-	struct wire w = wire_of(m->d, m->n);
+	struct wire w = inside(d, m);
 	struct wire_field f;
 
 	if (!want(d, m, WIRE_BYTES) || !ROOM(d->p->labels, d->n_labels, d->cap_labels, 1))
@@ -370,7 +377,7 @@ static bool label(struct decoding *d, const struct wire_field *m)
 
 static bool sample_locs(struct decoding *d, const struct wire_field *f)
 {
-	struct wire w = wire_of(f->d, f->n);
+	struct wire w = inside(d, f);
 	struct refs *r = &d->locs;
 	uint32_t *to, max = r->max;
 	uint64_t v, high = 0, zeros = 0;
@@ -380,11 +387,23 @@ static bool sample_locs(struct decoding *d, const struct wire_field *f)
 	r->rows = d->p->locs;
 	to = r->rows + r->n;
 	while (!r->wide && w.at < w.end) {
+		uint64_t two[2];
+
+		if (wire_two_varints(&w, two)) {
+			high |= two[0] | two[1];
+			zeros += (two[0] == 0) + (two[1] == 0);
+			to[0] = (uint32_t)two[0] - 1;
+			to[1] = (uint32_t)two[1] - 1;
+			max = MAX(max, (uint32_t)two[0]);
+			max = MAX(max, (uint32_t)two[1]);
+			to += 2;
+			continue;
+		}
 		if (!wire_varint(&w, &v))
 			return malformed(d, "a number is cut off");
 		high |= v;
 		zeros += v == 0;
-		max = MAX(max, (uint32_t)v - (v != 0));
+		max = MAX(max, (uint32_t)v);
 		*to++ = (uint32_t)v - 1; /* id 0: PPROF_NONE */
 	}
 	if (!r->wide && high < UINT32_MAX) {
@@ -393,7 +412,7 @@ static bool sample_locs(struct decoding *d, const struct wire_field *f)
 		r->none |= zeros != 0;
 		return true;
 	}
-	for (w = wire_of(f->d, f->n); w.at < w.end;)
+	for (w = inside(d, f); w.at < w.end;)
 		if (!wire_varint(&w, &v))
 			return malformed(d, "a number is cut off");
 		else if (!ref_add(d, r, v))
@@ -405,7 +424,7 @@ static bool sample(struct decoding *d, const struct wire_field *m)
 {
 	struct pprof *p = d->p;
 	uint64_t values = d->n_values, v;
-	struct wire w = wire_of(m->d, m->n), in;
+	struct wire w = inside(d, m), in;
 	struct wire_field f;
 
 	if (!want(d, m, WIRE_BYTES) || !ROOM(p->loc_at, p->n_samples, d->cap_samples, 2))
@@ -429,7 +448,7 @@ static bool sample(struct decoding *d, const struct wire_field *m)
 		}
 		if (f.type != WIRE_BYTES && !want(d, &f, WIRE_VARINT))
 			return false;
-		in = wire_of(f.d, f.n);
+		in = inside(d, &f);
 		if (f.number == 1 && f.type == WIRE_BYTES) {
 			if (!sample_locs(d, &f))
 				return false;
@@ -461,7 +480,7 @@ static bool sample(struct decoding *d, const struct wire_field *m)
 
 static bool comments(struct decoding *d, const struct wire_field *f)
 {
-	struct wire in = wire_of(f->d, f->n);
+	struct wire in = inside(d, f);
 	struct wire_field one = {.v = f->v};
 	struct pprof *p = d->p;
 
@@ -523,6 +542,7 @@ static bool string(struct decoding *d, const struct wire_field *f)
 	    (d->n_raw == 0 && f->n > 0 && !malformed(d, "string 0 is not \"\"")))
 		return false;
 	while ((k = pprof_set_next(&p->string_set, hash, &at)) != PPROF_NONE)
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a field of bytes has them */
 		if (p->strings[k].n == f->n && memcmp(p->strings[k].s, f->d, f->n) == 0)
 			break;
 	if (k == PPROF_NONE) {
@@ -594,6 +614,7 @@ static bool fields(struct decoding *d, const uint8_t *at, size_t n, size_t *ret_
 	struct wire w = wire_of(at, n);
 	struct wire_field f;
 
+	d->around = w;
 	while (wire_next(&w, &f))
 		if (!field(d, &f))
 			return false;
@@ -677,6 +698,7 @@ static bool message(struct decoding *d, struct stream *s)
 			return malformed(d, "a field is cut off");
 		if (!ROOM_IN(d->tmp, seam.d, 0, seam.cap, n - at))
 			return false;
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): grow made it */
 		memcpy(seam.d, piece + at, n - at);
 		seam.n = (uint32_t)(n - at);
 	}
@@ -843,7 +865,7 @@ static bool refs_link(const struct decoding *d, struct refs *r, const struct ids
 {
 	bool complete = !r->none;
 
-	if (!r->wide && t->identity && (r->n == 0 || r->max < t->n_rows))
+	if (!r->wide && t->identity && r->max <= t->n_rows)
 		return complete;
 	for (uint32_t i = 0; i < r->n; i++) {
 		uint32_t *row = ref_at(r, i);
@@ -956,5 +978,5 @@ enum pprof_verdict pprof_decode(struct stream *s, struct arena *mem, struct ppro
 		*err = why;
 	/* what is wrong before the links may be another format; a limit is final */
 	return ok || d.concatenated || why.kind == ERR_LIMIT || d.empty ? PPROF_BAD
-									  : PPROF_NOT_PROTO;
+									: PPROF_NOT_PROTO;
 }

@@ -19,7 +19,7 @@
 #include "pprof/measure.h"
 #include "pprof/pairs.h"
 
-#define TAGS_SHOWN	  4U /* of a node, in a picture */
+#define TAGS_SHOWN	  4U	 /* of a node, in a picture */
 #define COUNT_BY_TWO_FROM 20000U /* samples */
 
 /* A large array that grows leaves nothing of what it was in the arena, as VEC_PUSH does. */
@@ -82,15 +82,22 @@ const char *srcfile_trim(const char *path, const char *trim, const char *search)
 	return path;
 }
 
-static uint32_t place_find(struct graph *g, const struct graph_place *p)
+static uint64_t place_hash(const struct graph_place *p)
 {
 	uint64_t hash = hash_mix(hash_mix(p->name, p->file), p->object);
-	uint32_t at = 0, i;
 
 	hash = hash_mix(hash, p->address);
 	hash = hash_mix(hash, (uint64_t)p->line);
-	hash = hash_mix(hash, (uint64_t)p->column ^ (uint64_t)p->start_line << 20);
-	while ((i = pprof_set_next(&g->place_set, hash, &at)) != PPROF_NONE) {
+	return hash_mix(hash, (uint64_t)p->column ^ (uint64_t)p->start_line << 20);
+}
+
+static uint32_t place_find(struct graph *g, struct pprof_set *set, const struct graph_place *p,
+			   struct arena *tmp)
+{
+	uint64_t hash = place_hash(p);
+	uint32_t at = 0, i;
+
+	while ((i = pprof_set_next(set, hash, &at)) != PPROF_NONE) {
 		const struct graph_place *q = &g->places.v[i];
 
 		if (q->name == p->name && q->file == p->file && q->object == p->object &&
@@ -99,7 +106,7 @@ static uint32_t place_find(struct graph *g, const struct graph_place *p)
 			return i;
 	}
 	*PUSH(g->l->mem, &g->places) = *p;
-	pprof_set_add(&g->place_set, g->l->mem, hash, g->places.n - 1);
+	pprof_set_add(set, tmp, hash, g->places.n - 1);
 	return g->places.n - 1;
 }
 
@@ -139,6 +146,7 @@ static bool make_places(struct graph *g)
 	struct lens *l = g->l;
 	uint32_t n_strings = l->p->n_strings + l->own.n, n = 0;
 	uint32_t *known = NULL; /* of a function: its only place + 1 */
+	struct pprof_set set = {0};
 	CLEANUP(arena_free) struct arena tmp = {0};
 	pstr *clean = ARENA_ARRAY(&tmp, pstr, n_strings + 1);
 	pstr *file_of = ARENA_ARRAY(&tmp, pstr, l->n_functions + 1);
@@ -154,6 +162,8 @@ static bool make_places(struct graph *g)
 		n += MAX(l->locations[i].n_lines, 1);
 	g->line_at = ARENA_ARRAY(l->mem, uint32_t, l->n_locations + 1);
 	g->line_place = ARENA_ARRAY(l->mem, uint32_t, n + 1);
+	for (uint32_t i = 0; i < g->places.n; i++)
+		pprof_set_add(&set, &tmp, place_hash(&g->places.v[i]), i);
 	if (!g->o->objects)
 		known = ARENA_ARRAY(&tmp, uint32_t, l->n_functions + 1);
 	n = 0;
@@ -164,12 +174,12 @@ static bool make_places(struct graph *g)
 
 		g->line_at[i] = n;
 		if (!loc->n_lines)
-			g->line_place[n++] = place_find(g, &p);
+			g->line_place[n++] = place_find(g, &set, &p, &tmp);
 		for (uint32_t j = 0; j < loc->n_lines; j++) {
 			const struct pprof_line *line = &l->lines[loc->line_at + j];
 			const struct pprof_function *f = &l->functions[line->function];
-			bool only = known && f->name && !loc->address && !line->line &&
-				    !line->column;
+			bool only =
+				known && f->name && !loc->address && !line->line && !line->column;
 
 			if (only && known[line->function]) {
 				g->line_place[n++] = known[line->function] - 1;
@@ -184,13 +194,19 @@ static bool make_places(struct graph *g)
 				p.object = object;
 				p.start_line = f->start_line;
 			}
-			g->line_place[n] = place_find(g, &p);
+			g->line_place[n] = place_find(g, &set, &p, &tmp);
 			if (only)
 				known[line->function] = g->line_place[n] + 1;
 			n++;
 		}
 	}
 	g->line_at[l->n_locations] = n;
+	if (g->places.n) {
+		g->places.v =
+			arena_resize(l->mem, g->places.v, g->places.cap * sizeof(*g->places.v),
+				     g->places.n * sizeof(*g->places.v), NULL);
+		g->places.cap = g->places.n;
+	}
 	return true;
 }
 
@@ -413,9 +429,9 @@ static uint32_t *frames_of(const struct graph *g, struct arena *mem)
 	for (uint32_t i = 0; i < l->n_locations; i++) {
 		uint32_t from = g->line_at[i];
 
-		frames[i] = l->hidden && l->hidden[i]	     ? FRAME_HIDDEN
+		frames[i] = l->hidden && l->hidden[i]	    ? FRAME_HIDDEN
 			    : g->line_at[i + 1] - from == 1 ? g->line_place[from]
-							     : FRAME_LINES;
+							    : FRAME_LINES;
 	}
 	return frames;
 }
@@ -486,14 +502,14 @@ static void *count_values(void *ctx)
 	return NULL;
 }
 
-/* Flat and cum of all nodes. Sums wrap around, so those of two halves add up to those of the whole;
- * the second core takes one of them where there is much to do. */
+/* Makes the nodes, with their flat and cum. Sums wrap around, so those of two halves add up to
+ * those of the whole; the second core takes one of them where there is much to do. */
 static void walk_values(struct graph *g)
 {
 	const struct lens *l = g->l;
 	struct counting half[2];
 	uint32_t n_halves = 1, n = g->nodes.n + 1;
-	CLEANUP(arena_free) struct arena tmp = {0};
+	struct arena scratch[2] = {{0}, {0}}; /* frames and what the second thread counts: 1 */
 	bool threaded = false;
 	pthread_t thread;
 	cpu_set_t cpus;
@@ -502,14 +518,14 @@ static void walk_values(struct graph *g)
 	    CPU_COUNT(&cpus) > 1)
 		n_halves = 2;
 	for (uint32_t h = 0; h < n_halves; h++) {
-		half[h] = (struct counting){.g = g,
-					    .from = h ? half[0].to : 0,
-					    .to = h + 1 == n_halves ? l->n_samples
-								    : l->n_samples / 2,
-					    .tally = ARENA_ARRAY(&tmp, struct tally, n)};
-		half[h].frames = h ? half[0].frames : frames_of(g, &tmp);
+		half[h] =
+			(struct counting){.g = g,
+					  .from = h ? half[0].to : 0,
+					  .to = h + 1 == n_halves ? l->n_samples : l->n_samples / 2,
+					  .tally = ARENA_ARRAY(&scratch[h], struct tally, n)};
+		half[h].frames = h ? half[0].frames : frames_of(g, &scratch[1]);
 		if (g->o->mean)
-			half[h].divisors = ARENA_ARRAY(&tmp, struct divisor, n);
+			half[h].divisors = ARENA_ARRAY(&scratch[h], struct divisor, n);
 	}
 	if (n_halves == 2)
 		threaded = pthread_create(&thread, NULL, count_values, &half[1]) == 0;
@@ -517,17 +533,29 @@ static void walk_values(struct graph *g)
 		count_values(&half[h]);
 	if (threaded)
 		pthread_join(thread, NULL);
-	for (uint32_t h = 0; h < n_halves; h++)
-		for (uint32_t i = 0; i < g->nodes.n; i++) {
-			struct graph_node *node = &g->nodes.v[i];
+	for (uint32_t i = 0; n_halves == 2 && i < n; i++) {
+		struct tally *t = &half[0].tally[i];
+		struct divisor *d = half[0].divisors;
 
-			node->flat = go_add(node->flat, half[h].tally[i].flat);
-			node->cum = go_add(node->cum, half[h].tally[i].cum);
-			if (!g->o->mean)
-				continue;
-			node->flat_div = go_add(node->flat_div, half[h].divisors[i].flat);
-			node->cum_div = go_add(node->cum_div, half[h].divisors[i].cum);
+		t->flat = go_add(t->flat, half[1].tally[i].flat);
+		t->cum = go_add(t->cum, half[1].tally[i].cum);
+		if (d) {
+			d[i].flat = go_add(d[i].flat, half[1].divisors[i].flat);
+			d[i].cum = go_add(d[i].cum, half[1].divisors[i].cum);
 		}
+	}
+	arena_free(&scratch[1]); /* before the nodes are touched */
+	for (uint32_t i = 0; i < g->nodes.n; i++) {
+		const struct divisor *d = half[0].divisors;
+
+		g->nodes.v[i] = (struct graph_node){.place = i,
+						    .parent_edge = PPROF_NONE,
+						    .flat = half[0].tally[i].flat,
+						    .cum = half[0].tally[i].cum,
+						    .flat_div = d ? d[i].flat : 0,
+						    .cum_div = d ? d[i].cum : 0};
+	}
+	arena_free(&scratch[0]);
 }
 
 /* What a location is to the walk over edges. */
@@ -696,6 +724,8 @@ static void walk_tree(struct graph *g, struct tagging *t)
 				tag_node(t, parent, w, dw, true);
 		}
 	}
+	if (set.v)
+		pairs_free(&set, l->mem);
 }
 
 /* --- what is in the graph --- */
@@ -780,12 +810,10 @@ static void build_nodes(struct graph *g)
 	make_places(g);
 	g->nodes.n = g->nodes.cap = g->places.n;
 	g->nodes.v = ARENA_ARRAY(g->l->mem, struct graph_node, g->nodes.n + 1);
-	for (uint32_t i = 0; i < g->nodes.n; i++)
-		g->nodes.v[i] = (struct graph_node){.place = i, .parent_edge = PPROF_NONE};
+	walk_values(g);
 	for (uint32_t i = 0; i < g->l->n_locations; i++)
 		for (uint32_t j = g->line_at[i]; j + 1 < g->line_at[i + 1]; j++)
 			g->nodes.v[g->line_place[j]].inlined = true;
-	walk_values(g);
 	list_nodes(g);
 }
 
@@ -831,6 +859,8 @@ static void build_edges(struct graph *g)
 		t = tagging_open(g);
 	if (any || g->o->tags)
 		walk_edges(g, &x, g->o->tags ? &t : NULL);
+	if (x.set.v)
+		pairs_free(&x.set, g->l->mem);
 	index_edges(g);
 	index_tags(g);
 }
@@ -932,9 +962,9 @@ static int compare_edges(const void *a, const void *b, void *ctx)
 }
 
 struct graph_edge **graph_edges_sorted(struct graph *g, const uint32_t *v, uint32_t n,
-				       uint32_t *ret_n)
+				       struct arena *mem, uint32_t *ret_n)
 {
-	struct graph_edge **ret = ARENA_ARRAY(g->l->mem, struct graph_edge *, n + 1);
+	struct graph_edge **ret = ARENA_ARRAY(mem, struct graph_edge *, n + 1);
 
 	*ret_n = 0;
 	for (uint32_t i = 0; i < n; i++)
@@ -980,10 +1010,11 @@ static double go_log2(double x)
 /* How much there is to see at one side of a node: the entropy of its edges' weights. */
 static double edges_entropy(struct graph *g, const uint32_t *v, uint32_t n, int64_t self)
 {
+	CLEANUP(arena_free) struct arena tmp = {0};
 	double score = 0, part;
 	int64_t total = self;
 	uint32_t m;
-	struct graph_edge **e = graph_edges_sorted(g, v, n, &m);
+	struct graph_edge **e = graph_edges_sorted(g, v, n, &tmp, &m);
 
 	for (uint32_t i = 0; i < m; i++)
 		if (e[i]->weight > 0)
@@ -1151,7 +1182,8 @@ static void remove_redundant(struct graph *g)
 
 	for (uint32_t k = g->n_order; k-- > 0;) {
 		const struct graph_node *node = &g->nodes.v[g->order[k]];
-		struct graph_edge **in = graph_edges_sorted(g, g->in + node->in_at, node->n_in, &n);
+		struct graph_edge **in =
+			graph_edges_sorted(g, g->in + node->in_at, node->n_in, g->l->mem, &n);
 
 		while (n-- > 0 && in[n]->residual)
 			if (is_redundant(g, in[n], seen, ++stamp, queue))

@@ -52,7 +52,6 @@ struct graph {
 	struct lens *l;
 	const struct graph_options *o;
 	VEC(struct graph_place) places;
-	struct pprof_set place_set;
 	uint32_t *line_at;    /* of each location: its nodes, one for each line, at least one */
 	uint32_t *line_place; /* place of each; graph.places */
 	bool places_made;
@@ -108,9 +107,9 @@ static inline int64_t edge_value(const struct graph_edge *e)
 	return e->weight_div ? go_div(e->weight, e->weight_div) : e->weight;
 }
 
-/** The edges v[0 … n], those that are dead left out, heaviest first; *ret_n of them. */
+/** The edges v[0 … n], those that are dead left out, heaviest first; *ret_n of them, in `mem`. */
 struct graph_edge **graph_edges_sorted(struct graph *g, const uint32_t *v, uint32_t n,
-				       uint32_t *ret_n);
+				       struct arena *mem, uint32_t *ret_n);
 /** Sorts tags by weight, then name. */
 void graph_tags_sort(const struct lens *l, struct graph_tag **v, uint32_t n, bool flat);
 

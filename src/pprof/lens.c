@@ -193,8 +193,7 @@ void lens_open(struct lens *l, const struct pprof *p, bool last, struct arena *m
 	} else {
 		l->functions = copy(mem, p->functions, p->n_functions, sizeof(*p->functions));
 		l->lines = copy(mem, p->lines, p->n_lines, sizeof(*p->lines));
-		l->locations =
-			copy(mem, p->locations, p->n_locations, sizeof(*p->locations));
+		l->locations = copy(mem, p->locations, p->n_locations, sizeof(*p->locations));
 	}
 	l->mappings = copy(mem, p->mappings, p->n_mappings, sizeof(*p->mappings));
 	l->base_key = lens_str(l, "pprof::base", 11);

@@ -11,7 +11,9 @@ static void pairs_grow(struct pairs *h, struct arena *a)
 	struct pairs old = *h;
 
 	h->mask = old.v ? old.mask * 2 + 1 : 1023;
-	h->v = ARENA_ARRAY(a, struct pair, (size_t)h->mask + 1);
+	h->v = arena_resize(a, NULL, 0, ((uint64_t)h->mask + 1) * sizeof(*h->v), NULL);
+	if (!h->v) /* which ends the program with a sentence */
+		h->v = ARENA_ARRAY(a, struct pair, (size_t)h->mask + 1);
 	for (uint32_t i = 0; old.v && i <= old.mask; i++)
 		if (old.v[i].at) {
 			uint32_t s = pair_slot(old.v[i].key, h->mask);
@@ -20,6 +22,14 @@ static void pairs_grow(struct pairs *h, struct arena *a)
 				s = (s + 1) & h->mask;
 			h->v[s] = old.v[i];
 		}
+	if (old.v)
+		pairs_free(&old, a);
+}
+
+void pairs_free(struct pairs *h, struct arena *a)
+{
+	(void)arena_resize(a, h->v, ((size_t)h->mask + 1) * sizeof(*h->v), 0, NULL);
+	*h = (struct pairs){0};
 }
 
 struct pair *pairs_find(struct pairs *h, struct arena *a, uint32_t x, uint32_t y)

@@ -16,4 +16,7 @@ struct pairs {
  * the next call. */
 struct pair *pairs_find(struct pairs *h, struct arena *a, uint32_t x, uint32_t y);
 
+/** Gives back a large table. */
+void pairs_free(struct pairs *h, struct arena *a);
+
 #endif

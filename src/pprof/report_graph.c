@@ -405,7 +405,7 @@ bool report_dot(struct report *r)
 		for (uint32_t i = 0; i < n->n_out; i++)
 			all[n_all++] = g.out[n->out_at + i];
 	}
-	edges = graph_edges_sorted(&g, all, n_all, &m);
+	edges = graph_edges_sorted(&g, all, n_all, r->mem, &m);
 	for (uint32_t i = 0; i < m; i++)
 		dot_edge(r, &g, edges[i], numbers[edges[i]->src], numbers[edges[i]->dest],
 			 has_tags[edges[i]->src]);
@@ -443,17 +443,15 @@ static void add_numbered(struct report *r, struct name_numbers *names, const cha
 }
 
 /* An address, or its distance from the last one where that is shorter. */
-static const char *address_text(const struct report *r, const struct graph_place *last,
-				uint64_t address)
+static const char *address_text(const struct graph_place *last, uint64_t address, char text[2][24])
 {
-	const char *whole = arena_printf(r->mem, "0x%llx", (unsigned long long)address), *step;
-
+	snprintf(text[0], sizeof(text[0]), "0x%llx", (unsigned long long)address);
 	if (!last)
-		return whole;
+		return text[0];
 	if (last->address == address)
 		return "*";
-	step = arena_printf(r->mem, "%+lld", (long long)(address - last->address));
-	return strlen(step) < strlen(whole) ? step : whole;
+	snprintf(text[1], sizeof(text[1]), "%+lld", (long long)(address - last->address));
+	return strlen(text[1]) < strlen(text[0]) ? text[1] : text[0];
 }
 
 /* Which function a node belongs to, as a number among those of its name and file: callgrind would
@@ -582,7 +580,9 @@ bool report_callgrind(struct report *r)
 	for (uint32_t k = 0; k < g.n_order && report_flush(r); k++) {
 		const struct graph_node *n = &g.nodes.v[g.order[k]];
 		const struct graph_place *p = &g.places.v[n->place];
+		CLEANUP(arena_free) struct arena tmp = {0}; /* there may be millions of edges */
 		struct graph_edge **out;
+		char text[2][24];
 
 		if (!last || p->object != last->object || p->file != last->file ||
 		    p->name != last->name) {
@@ -591,16 +591,16 @@ bool report_callgrind(struct report *r)
 			add_numbered(r, &files, "fl", p->file);
 			add_numbered(r, &functions, "fn", p->name);
 		}
-		str_addf(r->out, "%s %lld %lld\n", address_text(r, last, p->address),
+		str_addf(r->out, "%s %lld %lld\n", address_text(last, p->address, text),
 			 (long long)p->line, in_unit(r, node_flat(n)));
-		out = graph_edges_sorted(&g, g.out + n->out_at, n->n_out, &m);
+		out = graph_edges_sorted(&g, g.out + n->out_at, n->n_out, &tmp, &m);
 		for (uint32_t i = 0; i < m; i++) {
 			const struct graph_place *q = &g.places.v[g.nodes.v[out[i]->dest].place];
 
 			add_numbered(r, &files, "cfl", q->file);
 			add_numbered(r, &functions, "cfn", names[out[i]->dest]);
 			str_addf(r->out, "calls=0 %s %lld\n* * %lld\n",
-				 address_text(r, last, q->address), (long long)q->line,
+				 address_text(last, q->address, text), (long long)q->line,
 				 in_unit(r, out[i]->weight));
 		}
 		last = p;

@@ -129,8 +129,7 @@ bool report_topproto(struct report *r)
 								 .start_line = place->start_line};
 			pprof_set_add(&set, r->mem, hash, f);
 		}
-		q.lines[k] = (struct pprof_line){
-			f, (int32_t)place->column, place->line};
+		q.lines[k] = (struct pprof_line){f, (int32_t)place->column, place->line};
 		q.locations[k] = (struct pprof_location){.id = k + 1,
 							 .address = place->address,
 							 .mapping = PPROF_NONE,

@@ -97,7 +97,7 @@ bool report_tree(struct report *r)
 			continue;
 		matched++;
 		str_add(r->out, line);
-		edges = graph_edges_sorted(&g, g.in + n->in_at, n->n_in, &m);
+		edges = graph_edges_sorted(&g, g.in + n->in_at, n->n_in, r->mem, &m);
 		for (uint32_t i = 0; i < m; i++)
 			tree_edge(r, &g, edges[i], edges[i]->src, cum);
 		sum = go_add(sum, flat);
@@ -113,7 +113,7 @@ bool report_tree(struct report *r)
 		str_add(r->out, "                | ");
 		str_add(r->out, name);
 		str_add(r->out, "\n");
-		edges = graph_edges_sorted(&g, g.out + n->out_at, n->n_out, &m);
+		edges = graph_edges_sorted(&g, g.out + n->out_at, n->n_out, r->mem, &m);
 		for (uint32_t i = 0; i < m; i++)
 			tree_edge(r, &g, edges[i], edges[i]->dest, cum);
 	}

@@ -14,9 +14,9 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#define PIECE	       ((size_t)256 << 10)
-#define PIECES	       4U
-#define THREAD_FROM    ((size_t)64 << 10) /* compressed bytes */
+#define PIECE		((size_t)256 << 10)
+#define PIECES		4U
+#define THREAD_FROM	((size_t)64 << 10) /* compressed bytes */
 #define ZSTD_WINDOW_LOG 27		   /* 128 MiB, the decoder's own default */
 
 /* ISA-L, loaded: no other command needs it, and a machine may lack it. */
@@ -95,7 +95,8 @@ static bool fill_gzip(struct stream *s, uint8_t *to, size_t room, size_t *ret_n,
 		s->member_ended = r == Z_STREAM_END;
 		if (r == Z_MEM_ERROR)
 			return err_set(err, ERR_LIMIT, "out of memory");
-		if (r != Z_OK && r != Z_STREAM_END && (r != Z_BUF_ERROR || (!step && out == s->z.avail_out)))
+		if (r != Z_OK && r != Z_STREAM_END &&
+		    (r != Z_BUF_ERROR || (!step && out == s->z.avail_out)))
 			return err_set(err, ERR_FORMAT, "the gzip data is corrupt or cut off");
 	}
 	*ret_n = room - s->z.avail_out;
@@ -135,7 +136,7 @@ static bool fill_isal(struct stream *s, uint8_t *to, size_t room, size_t *ret_n,
 static struct isal *isal_open(void)
 {
 	void *lib = dlopen("libisal.so.2", RTLD_NOW | RTLD_LOCAL);
-	void (*init)(struct inflate_state *state) = NULL;
+	void (*init)(struct inflate_state * state) = NULL;
 	struct isal *i = lib ? calloc(1, sizeof(*i)) : NULL;
 
 	if (i) {
@@ -183,7 +184,9 @@ static void fill(struct stream *s, struct piece *p)
 
 	p->n = 0;
 	p->err = (struct err){0};
-	if (!(s->isal ? fill_isal : s->has_z ? fill_gzip : fill_zstd)(s, p->d, PIECE, &p->n, &end, &p->err)) {
+	if (!(s->isal	 ? fill_isal
+	      : s->has_z ? fill_gzip
+			 : fill_zstd)(s, p->d, PIECE, &p->n, &end, &p->err)) {
 		p->n = 0;
 		err_in(&p->err, "decompressing profile");
 	} else if (p->n > s->limit - s->made) {

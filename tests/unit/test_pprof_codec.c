@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <libdeflate.h>
+#include <stdio.h>
 #include <string.h>
 #include <zstd.h>
 
@@ -133,6 +134,96 @@ static void a_profile_survives_every_container(void **state)
 	str_free(&gz);
 	str_free(&again);
 	arena_free(&a);
+}
+
+/* Pieces of the stream cut fields anywhere; what comes out is the same. */
+static void large_profiles_come_in_pieces(void **state)
+{
+	struct arena a, b;
+	struct pprof p, q;
+	struct pprof_build build;
+	struct str plain = {0}, gz = {0}, two = {0}, again = {0};
+	struct err err = {0};
+	uint64_t s = 1;
+
+	(void)state;
+	arena_init(&a, 0);
+	arena_init(&b, 0);
+	pprof_init(&p, &a);
+	pprof_type_add(&p, "samples", "count");
+	pprof_build_init(&build, &p);
+	build.keep_equal = true;
+	for (uint32_t i = 0; i < 3000; i++) {
+		char name[64];
+		pindex f;
+
+		snprintf(name, sizeof(name), "some.pkg/with/a/name.F%u", i);
+		f = pprof_build_function(&build,
+					 &(struct pprof_function){.name = pprof_str(&p, name)});
+		pprof_build_location(
+			&build,
+			&(struct pprof_location){.address = 64 * i + 1, .mapping = PPROF_NONE},
+			&(struct pprof_line){.function = f, .line = i}, 1);
+	}
+	for (uint32_t i = 0; i < 20000; i++) {
+		pindex stack[60];
+		uint32_t n = 1 + i % 60;
+
+		for (uint32_t k = 0; k < n; k++)
+			stack[k] = (pindex)((s = s * 6364136223846793005U + 1442695040888963407U) >>
+					    33) %
+				   3000;
+		pprof_build_sample(&build, stack, n, NULL, 0, (int64_t[]){i});
+	}
+	pprof_encode(&p, &plain);
+	/* in front an unknown field that is larger than a piece */
+	str_addn(&again, "\xfa\x01\x80\x80\x20", 5);
+	for (uint32_t i = 0; i < 1U << 19; i++)
+		str_addn(&again, "\x01", 1);
+	str_addn(&again, plain.s, plain.n);
+	{
+		struct libdeflate_compressor *z = libdeflate_alloc_compressor(1);
+		size_t room = libdeflate_gzip_compress_bound(z, again.n), n;
+		char *to = arena_alloc(&b, room);
+
+		n = libdeflate_gzip_compress(z, again.s, again.n, to, room);
+		str_addn(&gz, to, n);
+		/* and as two members, the cut anywhere */
+		n = libdeflate_gzip_compress(z, again.s, 300001, to, room);
+		str_addn(&two, to, n);
+		n = libdeflate_gzip_compress(z, again.s + 300001, again.n - 300001, to, room);
+		str_addn(&two, to, n);
+		libdeflate_free_compressor(z);
+	}
+	again.n = 0;
+	for (int i = 0; i < 3; i++) {
+		const struct str *from = i == 0 ? &plain : i == 1 ? &gz : &two;
+
+		assert_true(pprof_parse((uint8_t *)from->s, from->n, &b, &q, &err));
+		assert_int_equal(q.n_samples, p.n_samples);
+		again.n = 0;
+		pprof_encode(&q, &again);
+		assert_int_equal(again.n, plain.n);
+		assert_memory_equal(again.s, plain.s, plain.n);
+	}
+	/* cut off or damaged in the middle: a sentence, and all memory is given back */
+	arena_free(&b);
+	for (size_t n = gz.n / 3; n < gz.n; n += gz.n / 7 + 1) {
+		assert_false(pprof_parse((uint8_t *)gz.s, n, &b, &q, &err));
+		gz.s[n] ^= 0x55;
+		assert_false(pprof_parse((uint8_t *)gz.s, gz.n, &b, &q, &err));
+		gz.s[n] ^= 0x55;
+	}
+	assert_int_equal(b.used, 0);
+	arena_init(&b, plain.n / 4); /* its limit holds while columns grow */
+	assert_false(pprof_parse((uint8_t *)plain.s, plain.n, &b, &q, &err));
+	assert_int_equal(err.kind, ERR_LIMIT);
+	str_free(&plain);
+	str_free(&gz);
+	str_free(&two);
+	str_free(&again);
+	arena_free(&a);
+	arena_free(&b);
 }
 
 static bool parse(struct arena *a, struct pprof *p, struct err *err, const char *d, size_t n)
@@ -264,6 +355,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_profile_survives_every_container),
+		cmocka_unit_test(large_profiles_come_in_pieces),
 		cmocka_unit_test(the_wire_format_is_read_as_google_pprof_does),
 		cmocka_unit_test(what_is_no_profile_gets_a_sentence),
 		cmocka_unit_test(bombs_keep_to_the_limit),
