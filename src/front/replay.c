@@ -107,7 +107,7 @@ bool replay_moment_report(struct replay *p, const char *name, const char *at, st
 			  bool all, struct report *ret, struct err *err)
 {
 	struct moment m;
-	int64_t t;
+	int64_t t = 0;
 
 	if (!replay_time(p, at, &t, err) || !story_moment(p->rec, &p->story, t, &p->mem, &m, err))
 		return false;

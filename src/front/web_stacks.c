@@ -198,7 +198,7 @@ static bool write_stacks(const struct pprof *p, struct pprof_config *c, const ch
 	struct lens l;
 	bool ok;
 
-	lens_open(&l, p, a, &messages);
+	lens_open(&l, p, false, a, &messages);
 	lens_add_tag_frames(&l, c);
 	ok = lens_filter(&l, c, err);
 	if (ok) {

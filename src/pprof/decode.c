@@ -542,7 +542,8 @@ static bool string(struct decoding *d, const struct wire_field *f)
 	    (d->n_raw == 0 && f->n > 0 && !malformed(d, "string 0 is not \"\"")))
 		return false;
 	while ((k = pprof_set_next(&p->string_set, hash, &at)) != PPROF_NONE)
-		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a field of bytes has them */
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): a field of bytes has
+		 * them */
 		if (p->strings[k].n == f->n && memcmp(p->strings[k].s, f->d, f->n) == 0)
 			break;
 	if (k == PPROF_NONE) {
