@@ -144,7 +144,7 @@ static struct answer *at(struct pool *p, struct job *j, struct arena *a, struct 
 		err_set(err, ERR_USAGE, "at: give address=0x…");
 		return NULL;
 	}
-	if (!held_snapshot(j->of, 0, j->q->max_age, err))
+	if (!held_snapshot(j->of, NEED_SAMPLES, j->q->max_age, err))
 		return NULL;
 	page_at(&j->of->snap, address, a, &r);
 	return json_answer(&r);

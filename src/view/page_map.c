@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "view/prof_build.h"
+
 /* What one 4 MiB chunk of pages holds. */
 struct cells {
 	uint8_t line[PAGES_PER_CHUNK];
@@ -361,6 +363,75 @@ static void put_stack(const struct snapshot *s, taddr at, struct arena *a, struc
 	}
 }
 
+/* --- who allocated what is in a span: the profiler's samples that lie in it --- */
+
+#define SITES_MAX  4U
+#define FRAMES_MAX 8U
+
+struct site {
+	uint32_t bucket, objects;
+	bool here; /* one of them is at the address */
+};
+
+/* The first frames outside of the runtime, from the call that allocated. */
+static struct value site_stack(const struct snapshot *s, const struct mem_bucket *m,
+			       struct arena *a)
+{
+	struct prof_frames it = {.s = s, .stk = s->profile.pcs + m->stk, .n = m->nstk};
+	struct value ret = value_array(a);
+	struct code_frame f;
+	uint32_t n = 0;
+
+	while (n < FRAMES_MAX && prof_frames_next(&it, &f)) {
+		if (!n && prof_is_runtime(s, f.symbol))
+			continue;
+		value_push(a, ret, value_str(f.symbol));
+		n++;
+	}
+	return ret;
+}
+
+static void put_sites(const struct snapshot *s, const struct span *p, taddr at, struct arena *a,
+		      struct report *r)
+{
+	uint32_t span = (uint32_t)(p - s->heap.spans), n = 0;
+	bytes elem = span_elemsize(p);
+	struct value list = value_array(a);
+	struct site v[SITES_MAX];
+
+	for (uint32_t i = 0; i < s->n_sampled; i++) {
+		const struct sampled *x = &s->sampled[i];
+		bool here = at >= x->at && at < x->at + elem;
+		uint32_t k = 0;
+
+		if (x->span != span)
+			continue;
+		while (k < n && v[k].bucket != x->bucket)
+			k++;
+		if (k == SITES_MAX) {
+			if (!here)
+				continue;
+			k--; /* the one that is asked for has its place */
+			v[k] = (struct site){.bucket = x->bucket};
+		} else if (k == n) {
+			v[n++] = (struct site){.bucket = x->bucket};
+		}
+		v[k].objects++;
+		v[k].here |= here;
+	}
+	for (uint32_t k = 0; k < n; k++) {
+		const struct mem_bucket *m = &s->profile.buckets[v[k].bucket];
+		struct value o = value_object(a);
+
+		value_put(a, o, "objects", value_uint(v[k].objects));
+		value_put(a, o, "bytes", value_uint(v[k].objects * m->size));
+		value_put(a, o, "here", value_bool(v[k].here));
+		value_put(a, o, "stack", site_stack(s, m, a));
+		value_push(a, list, o);
+	}
+	report_put(r, "sites", list);
+}
+
 void page_at(const struct snapshot *s, taddr at, struct arena *a, struct report *ret)
 {
 	const struct mapping *m = map_find(s->os, at);
@@ -386,6 +457,8 @@ void page_at(const struct snapshot *s, taddr at, struct arena *a, struct report 
 		report_put(ret, "span", span_json(a, p));
 		if (p->state == SPAN_HEAP)
 			report_put(ret, "slot", slot_json(a, &s->heap, p, at));
+		if (p->state == SPAN_HEAP && s->sampled)
+			put_sites(s, p, at, a, ret);
 	}
 	put_stack(s, at, a, ret);
 	for (uint32_t i = 0; i < s->heap.n_runs; i++) {

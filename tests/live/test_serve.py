@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 import pprofpb
 import pytest
@@ -178,6 +180,53 @@ def test_debug_texts_and_memstats(server, demo):
     assert re.match(r"goroutine \d+ \[", g)
     assert server.ask(base + "goroutine?debug=1")[2].startswith(b"goroutine profile: total ")
     assert server.ask(base + "cmdline")[2] == open(f"/proc/{demo.pid}/cmdline", "rb").read().rstrip(b"\0")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """A program that imports net/http/pprof: (pid, its port)."""
+    exe = tmp_path_factory.mktemp("real") / "httppprof"
+    subprocess.run(["go", "build", "-o", exe, ROOT / "tests/live/httppprof/main.go"], check=True, timeout=300, env={**os.environ, "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}, cwd=exe.parent)
+    p = subprocess.Popen([exe, "<a b>", ""], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    try:
+        yield p.pid, int(p.stdout.readline().rsplit(":", 1)[1])
+    finally:
+        p.kill()
+        p.wait()
+
+
+def ask_real(port, path):
+    r = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+    try:
+        with urllib.request.urlopen(r, timeout=60) as a:
+            return a.status, a.headers, a.read()
+    except urllib.error.HTTPError as e:
+        return e.code, e.headers, e.read()
+
+
+def test_the_real_one_answers_alike(server, real):
+    """Status, headers and errors are net/http/pprof's; the block of MemStats has its form to the byte, and the numbers that stand still."""
+    pid, port = real
+    for path in ("heap", "allocs", "goroutine", "threadcreate", "block", "mutex", "heap?debug=1", "heap?debug=2", "goroutine?debug=1", "goroutine?debug=2", "cmdline", "allocs?seconds=1",
+                 "heap?seconds=1&debug=1", "heap?seconds=-1", "heap?seconds=x", "heap?seconds=0", "nonsense", "nonsense?debug=1"):
+        a, b = server.ask(f"/pid/{pid}/debug/pprof/{path}"), ask_real(port, f"/debug/pprof/{path}")
+        assert a[0] == b[0], (path, a[0], b[0], a[2][:200], b[2][:200])
+        for h in ("Content-Type", "Content-Disposition", "X-Content-Type-Options", "X-Go-Pprof"):
+            assert a[1][h] == b[1][h], (path, h, a[1][h], b[1][h])
+        if path == "cmdline" or a[0] != 200:
+            assert a[2] == b[2], path
+
+    def block(text):
+        return text[text.index("# runtime.MemStats"):]
+    a, b = block(server.ask(f"/pid/{pid}/debug/pprof/heap?debug=1")[2].decode()), block(ask_real(port, "/debug/pprof/heap?debug=1")[2].decode())
+    form = lambda t: re.sub(r"[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?", "N", t)
+    assert form(a) == form(b)
+    number = lambda t: {k: v for k, v in re.findall(r"^# (\w+) = (.*)$", t, re.M)}
+    a, b = number(a), number(b)
+    still = ["Lookups", "NextGC", "LastGC", "PauseNs", "PauseEnd", "NumGC", "NumForcedGC", "DebugGC"]
+    if a["NumGC"] == b["NumGC"]:
+        assert {k: a[k] for k in still} == {k: b[k] for k in still}
+    assert abs(int(a["Alloc"]) - int(b["Alloc"])) < 4 << 20 and abs(int(a["MaxRSS"]) - int(b["MaxRSS"])) < 32 << 20
 
 
 def test_symbol(server, demo):
@@ -430,6 +479,18 @@ def test_pages_are_rss(server, demo):
         assert abs(drawn.get(line, 0) - heap[line]) <= 64 << 10, line
     at = server.json(f"/api/1/pid/{demo.pid}/at?address={p['segments'][0]['start']}&max_age=60000")
     assert at["mapping"]["path"] and at["schema"] == "whyrss.at/1"
+    # who allocated: somewhere in the heap is an object of the demo that was sampled, and its span says so
+    found = set()
+    for s in p["segments"]:
+        cell = 0
+        for i in range(0, len(s["runs"]), 3):
+            if s["runs"][i + 2] != 255 and len(found) < 2:
+                at = server.json(f"/api/1/pid/{demo.pid}/at?address={int(s['start'], 16) + cell * 4096:#x}&max_age=60000")
+                for site in at.get("sites", []):
+                    assert 0 < site["bytes"] <= max(at["span"]["bytes"], site["objects"] * at["span"]["slot_bytes"]) and site["objects"] <= at["span"]["slots"]
+                    found |= {f for f in site["stack"] if f.startswith("main.")}
+            cell += s["runs"][i]
+    assert found, "no call of the demo was found in any span"
 
 
 # --- profiles that are sent, and pprof's engine over HTTP ---

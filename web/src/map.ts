@@ -11,7 +11,7 @@ interface Pages { unit: number; lines: string[]; segments: Segment[] }
 interface At { address: string; resident: boolean; mapping?: { path: string; perms: string };
   span?: { start: string; state: string; bytes: number; class: number; noscan: boolean; slot_bytes: number; slots: number; live: number; new: number; dead: number; holes: number };
   slot?: { start: string; index: number; is: string } | null; stack?: { of: string; goroutine?: number; state?: string; created_by?: string; used?: boolean };
-  free_pages?: { is: string }; runtime?: { is: string }; sites?: { bytes: number; objects: number; stack: string[] }[] }
+  free_pages?: { is: string }; runtime?: { is: string }; sites?: { bytes: number; objects: number; here: boolean; stack: string[] }[] }
 
 const ABSENT = 63, HUGE = 64, SWAPPED = 128, NO_SPAN = 255;
 type Mode = "line" | "used" | "residency" | "age";
@@ -225,7 +225,8 @@ export function mapPage(c: Context): Page {
     if (a.stack) out.push(h("div", null, `stack of ${a.stack.of}${a.stack.goroutine ? ` ${a.stack.goroutine}, ${a.stack.state ?? ""}, created by ${a.stack.created_by ?? "?"}` : ""}`));
     if (a.free_pages) out.push(h("div", null, `pages that are ${a.free_pages.is}`));
     if (a.runtime) out.push(h("div", null, `runtime: ${a.runtime.is}`));
-    for (const x of a.sites ?? []) out.push(h("div", null, h("strong", null, bytes(x.bytes)), " held by ", h("code", null, x.stack.slice(0, 3).join(" ← "))));
+    for (const x of a.sites ?? []) out.push(h("div", null, x.here ? "this object" : "in this span", ", sampled: ", h("strong", null, bytes(x.bytes)), x.objects > 1 ? ` in ${x.objects} objects` : "", " allocated by ", h("code", null, x.stack.slice(0, 4).join(" ← ") || "the runtime")));
+    if (a.span?.state === "heap" && a.sites?.length === 0) out.push(h("div", { class: "dim" }, "no object of this span was sampled: which call made them is in no profile"));
     return out;
   }
 
