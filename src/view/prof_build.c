@@ -128,26 +128,35 @@ static void known_add(struct prof_builder *b, const struct prof_known *k)
 	b->known_at[pc_slot(b, k->pc)] = b->known.n;
 }
 
-static pindex function_get(struct prof_builder *b, const char *name, const char *file,
-			   int32_t start_line)
+/* `key` tells functions apart: their name, but where a release takes the shortened one for it. */
+static pindex function_get(struct prof_builder *b, const char *key, const char *name,
+			   const char *file, int32_t start_line)
 {
-	pstr n = pprof_str(b->p, name);
+	pstr n = pprof_str(b->p, key);
 
 	while (b->function_of.n <= n)
 		*VEC_PUSH(b->mem, &b->function_of) = 0;
 	/* one function a name, whatever files its lines come from */
 	if (b->function_of.v[n] == 0)
 		b->function_of.v[n] =
-			pprof_build_function(&b->build,
-					     &(struct pprof_function){.name = n,
-								      .system_name = n,
-								      .file = pprof_str(b->p, file),
-								      .start_line = start_line}) +
+			pprof_build_function(
+				&b->build,
+				&(struct pprof_function){.name = pprof_str(b->p, name),
+							 .system_name = pprof_str(b->p, name),
+							 .file = pprof_str(b->p, file),
+							 .start_line = start_line}) +
 			1;
 	return b->function_of.v[n] - 1;
 }
 
 /* --- the deck --- */
+
+/* 1.21.0 to 1.21.5: the first of a generic function's shapes names them all (go.dev/issue/64528).
+ */
+static bool one_a_shape(const struct snapshot *s)
+{
+	return s->go_minor == 21 && s->go_patch < 6;
+}
 
 /* Two frames of one name are a recursion; 1.21 alone compares shortened names. */
 static bool same_name(const struct snapshot *s, const struct code_frame *a,
@@ -184,9 +193,10 @@ static void deck_emit(struct prof_builder *b)
 		return;
 	for (uint32_t i = 0; i < b->n_deck; i++) {
 		const struct code_frame *f = &b->deck[i];
+		const char *key = one_a_shape(b->s) ? f->func : f->symbol;
 
 		lines[i] = (struct pprof_line){
-			.function = function_get(b, f->symbol, f->file, f->start_line),
+			.function = function_get(b, key, f->symbol, f->file, f->start_line),
 			.line = f->line};
 	}
 	for (uint32_t i = 0; i < b->p->n_mappings; i++) {
@@ -268,7 +278,7 @@ uint32_t prof_add_stack(struct prof_builder *b, const taddr *given, uint32_t n_g
 
 void prof_add_name(struct prof_builder *b, const char *name)
 {
-	struct pprof_line line = {.function = function_get(b, name, "", 0)};
+	struct pprof_line line = {.function = function_get(b, name, name, "", 0)};
 
 	*VEC_PUSH(b->mem, &b->locs) = pprof_build_location(
 		&b->build, &(struct pprof_location){.mapping = PPROF_NONE}, &line, 1);

@@ -66,6 +66,8 @@ def take_all(binary, folder):
         for kind in ("block", "mutex"):   # again, now that the program has worked out the rate of its counter
             ours[kind, "later"] = take(d.pid, folder / f"{kind}.later", "--kind", kind)
             ours[kind, "later text"] = take(d.pid, folder / f"{kind}.later", "--kind", kind, "--debug", "1")
+        ours["threadcreate", "later"] = take(d.pid, folder / "threadcreate.later", "--kind", "threadcreate")
+        ours["threadcreate", "later text"] = take(d.pid, folder / "threadcreate.later", "--kind", "threadcreate", "--debug", "1")
     theirs = {(kind, debug): read(folder / f"{kind}.{debug}").decode() if debug else parse(read(folder / f"{kind}.0"))
               for kind in KINDS for debug in (0, 1, 2)}
     return ours, theirs
@@ -146,7 +148,7 @@ def test_contention(inside, go, kind):
 def check_contention(ours, theirs, kind):
     want = theirs[kind, 0]
     b = contended(want)
-    assert len(b) >= 2
+    assert b   # of the mutexes, chance decides which are contended
     # Delays are of the counter's rate, which each reader measures until the program itself has needed it: from then on equal.
     for got in (ours[kind, 0], ours[kind, "later"]):
         a = contended(got)
@@ -210,9 +212,12 @@ def check_goroutines(ours, theirs, release):
     # Of 200 calls, since 1.21 the outer 50 and the inner 50 are printed, and before it the inner 100.
     deep = max(tracebacks(one), key=lambda part: part.count("main.deep("))
     assert ("frames elided..." in deep) == (release >= 21) and 90 <= deep.count("main.deep(") <= 100
-    got, want = ours["threadcreate", 0], theirs["threadcreate", 0]
-    assert heads(got) == heads(want) and rows(got) == rows(want) and totals(got)["threadcreate"] >= 4
-    assert ours["threadcreate", 1] == theirs["threadcreate", 1]
+    # The runtime may start a thread at any time: the program's own list is one of ours, before it or after it.
+    want = theirs["threadcreate", 0]
+    lists = [ours["threadcreate", k] for k in (0, "later")]
+    assert all(heads(got) == heads(want) for got in lists) and rows(want) in [rows(got) for got in lists]
+    assert totals(want)["threadcreate"] >= 4
+    assert theirs["threadcreate", 1] in (ours["threadcreate", 1], ours["threadcreate", "later text"])
 
 
 RUNNING = "goroutine running on other thread; stack unavailable"
