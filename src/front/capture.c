@@ -55,6 +55,9 @@ static void name_all(const struct snapshot *s)
 	}
 	for (uint64_t i = 0; i < s->profile.n_pcs; i++)
 		name_pc(s, s->profile.pcs[i]);
+	for (uint32_t i = 0; i < s->n_create_stacks; i++)
+		for (unsigned k = 0; k < ARRAY_LEN(s->create_stacks[i]); k++)
+			name_pc(s, s->create_stacks[i][k]);
 	name_contention(s, &s->profile.block);
 	name_contention(s, &s->profile.mutex);
 }

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import test_memstats
-from conftest import LAST, ROOT, lines
+from conftest import LAST, ROOT, WHYRSS, lines
 from demos import Demo, build
 
 RECORD = """
@@ -105,3 +105,14 @@ def test_a_release_that_is_added(tmp_path):
         heap_is_right(got, stats, truth, later)
         assert got["target"]["layout"] == f"recorded for {LAST[-1]}" and not any("no recorded layout" in n for n in got["notes"])
         assert abs(got["profile"]["inuse_space"] / truth["profile"]["inuse_space"] - 1) < 0.01
+
+
+def test_a_development_version():
+    """What `go version` says of a Go tip, and DWARF: read as it is, with a note."""
+    word = "devel go1.99-0123abcd Tue Feb 3 10:00:00 2026 +0000"
+    binary = build("profiles", flags=[f"-ldflags=-compressdwarf '-X=runtime.buildVersion={word}'"])
+    with Demo(binary) as d:
+        got, stats, truth, later = ask(WHYRSS, d)
+    heap_is_right(got, stats, truth, later)
+    assert got["target"]["go"] == word and got["target"]["layout"] == "DWARF"
+    assert any("has no recorded layout: read with what its DWARF says" in n for n in got["notes"])

@@ -8,6 +8,7 @@ import pytest
 from conftest import LAST, WHYRSS, ledger, lines, view, whyrss
 from demos import Demo, build, go_version
 from pprofpb import parse, stack_key, totals
+from test_core import gcore, no_large_files_left, stopped  # noqa: F401: a fixture
 
 CASES = [pytest.param(go, marks=() if go in ("go1.18.10", "go1.20.14", "go1.21.13", "local", "go1.27.4") else pytest.mark.full) for go in LAST]
 
@@ -412,3 +413,38 @@ def test_without_a_profile():
         r = subprocess.run([WHYRSS, "profile", str(d.pid)], capture_output=True)
         assert r.returncode == 0 and b"heap profiling is off" in r.stderr
         assert totals(parse(r.stdout))["alloc_space"] < 100_000   # a few buckets from before main
+
+
+SPACE_KINDS = ["space", "stacks", "fragmentation"]
+
+
+@pytest.mark.parametrize("go", [pytest.param(g, marks=() if g in ("go1.20.14", "local") else pytest.mark.full) for g in LAST])
+def test_of_a_core_and_of_a_capture(go, tmp_path):
+    """Every kind and form out of a core and out of a capture, equal to that of the live process: all of it stands still."""
+    with Demo(build("profiles", go)) as d:
+        d.cmd("profiles", tmp_path)    # so that the program has worked out the rate of its counter
+        with stopped(d.pid):
+            core, saved = gcore(d.pid, tmp_path), tmp_path / "x.whyrss"
+            whyrss("capture", d.pid, "-o", saved, "--stacks")
+            live, dead = {}, {}
+            for kind in KINDS + SPACE_KINDS:
+                for debug in (0, 1, 2)[:3 if kind == "goroutine" else 2 if kind in KINDS else 1]:
+                    args = ("--kind", kind, *(("--debug", str(debug)) if debug else ()))
+                    live[kind, debug] = take(d.pid, tmp_path / "live", *args)
+    for kind, debug in live:
+        args = ("--kind", kind, *(("--debug", str(debug)) if debug else ()))
+        for target in (core, saved):
+            if target == core and kind in ("space", "fragmentation"):   # a core does not know which pages were in memory
+                code, _, err = whyrss("profile", target, *args, check=False)
+                assert code == 1 and "which pages were in memory is not known" in err and len(err.splitlines()) == 1
+                continue
+            dead[target.suffix, kind, debug] = take(target, tmp_path / "dead", *args)
+    for (suffix, kind, debug), got in dead.items():
+        want = live[kind, debug]
+        if debug == 0:
+            assert rows(got) == rows(want) and len(rows(got)) >= (40 if kind in ("heap", "allocs", "space") else 1), (suffix, kind)
+            assert {k: v for k, v in heads(got).items() if k != "mappings"} == {k: v for k, v in heads(want).items() if k != "mappings"}
+        elif kind in ("heap", "allocs"):
+            assert records(got) == records(want) and got.splitlines()[0] == want.splitlines()[0]
+        else:
+            assert got == want, (suffix, kind, debug)

@@ -167,11 +167,8 @@ class Results:
 
 
 @pytest.fixture(scope="module")
-def results(full):
-    r = Results()
-    yield r
-    if full and all(r.get(row, form, column) for row in ROWS for form in FORMS for column in COLUMNS):
-        DOC.write_text(document(r))
+def results():
+    return Results()
 
 
 @pytest.mark.parametrize("row,form,column", list(cases()))
@@ -196,8 +193,11 @@ compared; **failed** is a test that did not pass.
 | profile | heap, allocs, block and mutex as profile.proto and as text, equal to what the program's own `runtime/pprof` writes: every sample, location, line and label | samples of the heap profile |
 | goroutines | the goroutine profile, its text and the tracebacks of `debug=2`, word for word; threadcreate | goroutines |
 
-The program is `demo/profiles`. With symbols, *unknown* is read by its DWARF; stripped, by the nearest record, with a note that says how much
-of it could be checked. The program under the unknown name is the newest release here.
+The program is `demo/profiles`. The first releases of 1.18 to 1.20 have no patch number; a patch release within a row that the module proxy
+does not serve (1.18.3, 1.20.5 …) has no record of its own and is read by its DWARF, or stripped by the nearest record. So is *unknown*: the newest
+release here under a name that nothing is recorded for, with a note that says how much could be checked. What becomes of a stripped release whose
+structures did change is `tests/live/test_layouts.py`'s business: 1.27 read with the record of 1.26 has its ledger and MemStats right, and
+says that its heap profile is not read.
 
 """
 
@@ -211,8 +211,10 @@ def document(r):
     return "".join(out)
 
 
-def test_the_table_is_whole():
+def test_the_table_is_whole(results, full):
     """docs/releases.md has each recorded layout of each release, and no cell that is empty or failed."""
+    if full and all(results.get(row, form, column) for row in ROWS for form in FORMS for column in COLUMNS):
+        DOC.write_text(document(results))
     table = [[c.strip() for c in line.strip("|\n").split("|")] for line in DOC.read_text().splitlines() if re.match(r"\| (go1|unknown)", line)]
     assert [(c[0], c[1]) for c in table] == [(row.name, row.go) for row in ROWS]
     assert {row.minor for row in ROWS} >= set(range(18, 28))
