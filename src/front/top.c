@@ -180,7 +180,7 @@ failed:
 
 /* A file: a profile's top table as `whyrss pprof -top FILE`, or what a recording says. */
 static enum exit_code top_file(const struct request *q, const struct outlet *to,
-			       const struct source_word *w, struct str *messages)
+			       const struct source_word *w, bool on_screen, struct str *messages)
 {
 	CLEANUP(arena_free) struct arena a = {0};
 	struct str out = {0};
@@ -195,6 +195,13 @@ static enum exit_code top_file(const struct request *q, const struct outlet *to,
 	} else if (replay_open(w->path, &replay, &err)) {
 		struct text_style style = style_choose(to, &q->options);
 
+		if (on_screen) {
+			code = tui_replay(&replay, w->at, style.utf8, &err);
+			replay_close(&replay);
+			if (code != EXIT_ANSWERED)
+				message_add(messages, &err);
+			return code;
+		}
 		if (w->at ? !replay_moment_report(&replay, q->words[0], w->at, &a, false, &r, &err)
 			  : !replay_report(&replay, w->path, &a, false, &r, &err)) {
 			replay_close(&replay);
@@ -220,6 +227,8 @@ enum exit_code top_run(const struct request *q, const struct outlet *to, struct 
 	CLEANUP(arena_free) struct arena a = {0};
 	struct err err = {0};
 	int pids[OPTION_WORDS];
+	bool on_screen = to->terminal && !option_set(&q->options, OPT_JSON) &&
+			 isatty(STDIN_FILENO) == 1 && to->term;
 
 	arena_init(&a, 0);
 	for (uint32_t i = 0; i < q->n_words; i++) {
@@ -230,11 +239,10 @@ enum exit_code top_run(const struct request *q, const struct outlet *to, struct 
 			return err.kind == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 		}
 		if (w.kind != SOURCE_PROCESS)
-			return top_file(q, to, &w, messages);
+			return top_file(q, to, &w, on_screen, messages);
 		pids[i] = w.pid;
 	}
-	if (!to->terminal || option_set(&q->options, OPT_JSON) || isatty(STDIN_FILENO) != 1 ||
-	    !to->term)
+	if (!on_screen)
 		return print_table(q, to, pids, q->n_words, messages);
 	return tui_run(pids, q->n_words, style_choose(to, &q->options).utf8, &err) == EXIT_ANSWERED
 		       ? EXIT_ANSWERED

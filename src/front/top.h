@@ -33,5 +33,8 @@ enum exit_code top_run(const struct request *q, const struct outlet *to, struct 
 /** The interface on the terminal, until the user has seen enough. `one`: begins with that process.
  */
 enum exit_code tui_run(const int *pids, uint32_t n_pids, bool utf8, struct err *err);
+struct replay;
+/** The same for a recording, at a moment (NULL: its end). */
+enum exit_code tui_replay(struct replay *r, const char *at, bool utf8, struct err *err);
 
 #endif

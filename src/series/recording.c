@@ -595,17 +595,14 @@ static void add_frames(const struct snapshot *s, const struct mem_bucket *b, str
 	}
 }
 
-static bool add_sites(struct recording *r, int64_t ledger, const struct snapshot *s,
-		      struct err *err)
+uint32_t snapshot_sites(const struct snapshot *s, uint32_t most, struct arena *a,
+			struct site_row **ret)
 {
 	const struct profile *p = &s->profile;
-	CLEANUP(arena_free) struct arena a = {0};
-	struct site *v;
+	struct site *v = ARENA_ARRAY(a, struct site, p->n_buckets + 1);
+	struct site_row *rows;
 	uint32_t n = 0;
-	bool ok = true;
 
-	arena_init(&a, 0);
-	v = ARENA_ARRAY(&a, struct site, p->n_buckets + 1);
 	for (uint32_t i = 0; i < p->n_buckets; i++) {
 		const struct mem_bucket *b = &p->buckets[i];
 		int64_t count = (int64_t)(b->allocs - b->frees);
@@ -617,27 +614,49 @@ static bool add_sites(struct recording *r, int64_t ledger, const struct snapshot
 		v[n++] = (struct site){b, (double)count * scale, (double)count * size * scale};
 	}
 	qsort(v, n, sizeof(*v), by_space);
-	for (uint32_t i = 0; i < MIN(n, SITES_MAX) && ok; i++) {
+	n = MIN(n, most);
+	rows = ARENA_ARRAY(a, struct site_row, n + 1);
+	for (uint32_t i = 0; i < n; i++) {
 		struct str frames = {0};
+
+		add_frames(s, v[i].b, &frames);
+		rows[i] = (struct site_row){frames.s ? arena_strdup(a, frames.s) : "?",
+					    (int64_t)MIN(v[i].objects, 9e18),
+					    (int64_t)MIN(v[i].space, 9e18)};
+		str_free(&frames);
+	}
+	*ret = rows;
+	return n;
+}
+
+static bool add_sites(struct recording *r, int64_t ledger, const struct snapshot *s,
+		      struct err *err)
+{
+	CLEANUP(arena_free) struct arena a = {0};
+	struct site_row *v;
+	uint32_t n;
+	bool ok = true;
+
+	arena_init(&a, 0);
+	n = snapshot_sites(s, SITES_MAX, &a, &v);
+	for (uint32_t i = 0; i < n && ok; i++) {
 		sqlite3_stmt *st = r->st[ADD_STACK];
 		int64_t id = 0;
 
-		add_frames(s, v[i].b, &frames);
-		sqlite3_bind_text(st, 1, frames.s ? frames.s : "?", -1, SQLITE_STATIC);
+		sqlite3_bind_text(st, 1, v[i].stack, -1, SQLITE_STATIC);
 		ok = sqlite3_step(st) == SQLITE_ROW;
 		if (ok)
 			id = sqlite3_column_int64(st, 0);
 		else
 			failed(r, "writing", err);
 		sqlite3_reset(st);
-		str_free(&frames);
 		if (!ok)
 			break;
 		st = r->st[ADD_SITE];
 		sqlite3_bind_int64(st, 1, ledger);
 		sqlite3_bind_int64(st, 2, id);
-		sqlite3_bind_int64(st, 3, (sqlite3_int64)MIN(v[i].objects, 9e18));
-		sqlite3_bind_int64(st, 4, (sqlite3_int64)MIN(v[i].space, 9e18));
+		sqlite3_bind_int64(st, 3, v[i].inuse_objects);
+		sqlite3_bind_int64(st, 4, v[i].inuse_space);
 		ok = step(r, ADD_SITE, err);
 	}
 	return ok;

@@ -77,6 +77,10 @@ struct site_row {
 	const char *stack; /* "func file:line" a line, the leaf first; unsafe bytes inside */
 	int64_t inuse_objects, inuse_space;
 };
+/** The call sites of a snapshot's heap profile with most in use, at most `most`, as pprof scales
+ * them; returns how many. */
+uint32_t snapshot_sites(const struct snapshot *s, uint32_t most, struct arena *a,
+			struct site_row **ret);
 
 /** Rows in order of time, [from, to] ns since the beginning; at most `max`, then evenly thinned.
  * ERR_FORMAT when the file is damaged: rows until there are given back all the same. */

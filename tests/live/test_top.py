@@ -69,9 +69,11 @@ def test_screens(tmp_path):
         screen = t.wait("heap.live")
         assert "goroutines" in screen and "RSS" in screen and f"pid {d.pid}" in screen
         assert any(0x2800 < ord(c) < 0x2900 for c in t("capture-pane", "-p"))
-        t("resize-window", "-x", "40", "-y", "8")
+        t("resize-window", "-x", "15", "-y", "3")
         t.wait("too small")
-        t("resize-window", "-x", "120", "-y", "40")
+        for x, y in ((24, 5), (40, 8), (60, 12), (120, 40)):
+            t("resize-window", "-x", str(x), "-y", str(y))
+            t.wait("churn")
         t.wait("heap.live")
         t("send-keys", "Escape")
         t.wait("by RSS")
@@ -107,3 +109,95 @@ def test_terminal_goes_away(tmp_path, key):
         while os.path.exists(f"/proc/{pid}") and time.monotonic() < end:
             time.sleep(0.2)
         assert not os.path.exists(f"/proc/{pid}")
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux")
+def test_panels_and_keys(tmp_path):
+    """Bridge, call sites and causes of one process; search, filter, orders and help of the list."""
+    with Demo(build("rawmmap")) as d, Demo(build("fragmentation")) as e, Tmux(tmp_path, 130, 40) as t:
+        t.start(WHYRSS, "top", str(d.pid), str(e.pid))
+        t.wait("raw-mmap")
+        t("send-keys", "F1")
+        t.wait("nothing here changes a process")
+        t("send-keys", "x")
+        t.wait("first cause")
+        t("send-keys", "F4")
+        t("send-keys", "-l", "FRAG")
+        screen = t.wait("Filter: FRAG")
+        assert str(e.pid) in screen and str(d.pid) not in screen
+        t("send-keys", "Enter")
+        t.wait("those with FRAG")
+        t("send-keys", "F4")
+        t.wait("Filter:")
+        t("send-keys", "Escape")
+        t.wait("those with", gone=True)
+        t("send-keys", "N")
+        t.wait("by PID")
+        t("send-keys", "P")
+        t.wait("by program")
+        t("send-keys", "I")
+        t.wait("turned")
+        t("send-keys", "F3")
+        t("send-keys", "-l", str(e.pid))
+        t.wait(f"Search: {e.pid}")
+        t("send-keys", "Enter")
+        t("send-keys", "Enter")
+        t.wait(f"pid {e.pid}")
+        t.wait("heap.slots")
+        t("send-keys", "Tab")
+        screen = t.wait("heap profile")
+        assert "+" in screen and " rss" in screen.lower()
+        t("send-keys", "3")
+        t.wait("main.go")
+        t("send-keys", "F5")
+        t.wait("do:")
+        t("send-keys", "F10")
+        t.wait("code 0")
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux")
+def test_hostile_name(tmp_path):
+    """A program's name with escape codes, newlines and wide characters is text."""
+    name = "x\x1b[31mred\x1b]0;t\x07\n\u30b4\u30fc"
+    os.makedirs(tmp_path / "b")
+    shutil.copy(build("nothing"), tmp_path / "b" / name)
+    with Demo(str(tmp_path / "b" / name)) as d, Tmux(tmp_path) as t:
+        t.start(WHYRSS, "top", str(d.pid))
+        screen = t.wait(f"pid {d.pid}")
+        assert "heap.live" in t.wait("heap.live") and "\x1b[31m" not in t("capture-pane", "-e", "-p")
+        assert "red" in screen.splitlines()[0]
+        t("send-keys", "Escape")
+        t.wait("by RSS")
+        t("resize-window", "-x", "30", "-y", "6")
+        t.wait(str(d.pid))
+        t("send-keys", "q")
+        t.wait("code 0")
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="no tmux")
+def test_replay(tmp_path):
+    """A recording on the same screen: its end, its peak, steps in time, and a moment to begin with."""
+    db = tmp_path / "x.db"
+    with Demo(build("tour")) as d:
+        subprocess.run([WHYRSS, "record", str(d.pid), "-o", db, "--duration", "4s"], check=True, stderr=subprocess.DEVNULL, timeout=60)
+    with Tmux(tmp_path, 120, 40) as t:
+        t.start(WHYRSS, "top", str(db))
+        end = t.wait("recorded, at")
+        assert f"pid {d.pid}" in end and "heap.live" in end and "^" in end
+        column = max(line.find("^") for line in end.splitlines() if line.strip().startswith("GC"))
+        t("send-keys", "Home")
+        for _ in range(50):
+            line = next(x for x in t("capture-pane", "-p").splitlines() if x.strip().startswith("GC"))
+            if line.find("^") < column:
+                break
+            time.sleep(0.2)
+        assert line.find("^") < column
+        t("send-keys", "3")
+        t.wait("main.fillCache")
+        t("send-keys", "Right")
+        t("send-keys", "p")
+        t("send-keys", "2")
+        t.wait("bridge is not recorded")
+        t("send-keys", "q")
+        t.wait("code 0")
+    assert "whyrss.moment/1" in whyrss("top", f"{db}@peak", "--json")[1]
