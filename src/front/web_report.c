@@ -18,6 +18,8 @@ static const enum view_id REPORT_VIEWS[] = {VIEW_ID_LEDGER, VIEW_ID_SPANS, VIEW_
 static const enum prof_kind REPORT_PROFILES[] = {PROF_HEAP,  PROF_ALLOCS, PROF_GOROUTINE,
 						 PROF_SPACE, PROF_STACKS, PROF_FRAGMENTATION};
 
+static const char *const GROUPINGS[] = {"state", "site", "start"};
+
 uint32_t web_report_needs(void)
 {
 	uint32_t needs = NEED_LEDGER;
@@ -74,6 +76,16 @@ static bool add_views(const struct snapshot *s, const char *name, const char *ta
 		if (!v->run(&subject, &o, a, &r, err))
 			return false;
 		add_key(json, v->name, name);
+		render_json(json, &r.json, false);
+	}
+	/* the groupings of goroutines that the page offers */
+	for (size_t i = 0; i < ARRAY_LEN(GROUPINGS); i++) {
+		struct report r;
+
+		if (!option_take(&o, OPT_BY, GROUPINGS[i], err) ||
+		    !VIEWS[VIEW_ID_GOROUTINES].run(&subject, &o, a, &r, err))
+			return false;
+		add_key(json, arena_printf(a, "goroutines?by=%s", GROUPINGS[i]), name);
 		render_json(json, &r.json, false);
 	}
 	add_key(json, "pages", name);

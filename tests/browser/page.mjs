@@ -213,6 +213,10 @@ const CHECKS = {
   /** A base that was kept, and what changed since: of a program that allocates. The address names both. */
   async diff(args) {
     const page = await open(args, `pid/${args.other}/profile?kind=allocs`);
+    for (let i = 0; i < 20 && await page.locator(READY.profile).count() === 0; i++) { // the program's first GC cycles publish it
+      await page.waitForTimeout(1000);
+      await page.locator("#reload").click();
+    }
     await ready(page, "profile");
     await page.locator("#save-base").click();
     const id = await page.locator("#base option").nth(1).getAttribute("value", { timeout: WAIT });
@@ -287,6 +291,10 @@ const CHECKS = {
     }
     await page.locator("#filter").fill("HeapReleased");
     await page.waitForFunction(() => document.querySelectorAll("tbody")[0].rows.length <= 3);
+    await page.locator("summary", { hasText: "Download" }).click();
+    const [file] = await Promise.all([page.waitForEvent("download"), page.locator(".dropdown-list button", { hasText: "MemStats (CSV)" }).click()]);
+    const csv = readFileSync(await file.path(), "utf8");
+    ensure(/^field,now/.test(csv) && /^HeapReleased,\d+,/m.test(csv), `the download is a table: ${csv.slice(0, 200)}`);
     await close(page);
   },
 
@@ -376,6 +384,16 @@ const CHECKS = {
     for (const name of ["map", "profile", "spans", "goroutines", "memstats"]) {
       await page.locator(`nav [data-key="nav:${name}"]`).click();
       await ready(page, name);
+      if (name === "goroutines") {
+        const rows = await text(page, "tbody");
+        await page.selectOption("#by", "state");
+        await page.waitForFunction((t) => document.querySelector("tbody").innerText !== t, rows);
+      }
+      if (name === "profile") {
+        await page.locator("#c-f").fill("fillCache");
+        await page.locator("#c-f").press("Enter");
+        await page.locator(".verdict").filter({ hasText: /match/ }).first().waitFor();
+      }
     }
     await close(page);
   },

@@ -69,8 +69,9 @@ export async function sendProfile(data: Blob, name: string): Promise<Shelved> {
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   if (saved) {
-    const bare = path.split("?")[0]!;
-    const found = saved.answers[path] ?? saved.answers[bare];
+    const [bare, query] = path.split("?") as [string, string | undefined], q = new URLSearchParams(query ?? "");
+    q.delete("max_age");
+    const found = saved.answers[`${bare}?${q.toString()}`] ?? saved.answers[bare];
     if (found === undefined) throw new ApiError(404, "This is not part of the saved report.");
     return found as T;
   }

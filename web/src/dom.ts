@@ -98,6 +98,11 @@ export class Table<T> {
     this.rows = rows;
     this.draw();
   }
+  /** What is shown, as numbers where it is numbers. */
+  csv(): string {
+    const cell = (x: string): string => (/[",\n]/.test(x) ? `"${x.replaceAll('"', '""')}"` : x), text = (c: Column<T>, r: T): string => (c.number && c.sort ? String(c.sort(r)) : h("i", null, c.value(r)).textContent ?? "");
+    return [this.columns.map((c) => cell(c.title)), ...this.rows.map((r) => this.columns.map((c) => cell(text(c, r))))].map((r) => `${r.join(",")}\n`).join("");
+  }
   private draw(): void {
     const c = this.columns.find((x) => x.key === this.by);
     const rows = [...this.rows];

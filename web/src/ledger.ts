@@ -243,13 +243,13 @@ export function goroutinesPage(c: Context): Page {
     last = Date.now();
     load().catch((e: unknown) => put(total, e instanceof Error ? e.message : String(e)));
   }, downloads: [
-    { title: "Goroutines (CSV)", run: async () => download(c, "goroutines") },
+    { title: "Goroutines (CSV)", run: () => save("whyrss-goroutines.csv", t.csv(), "text/csv") },
+    { title: "Goroutines (JSON)", run: () => saveJson("goroutines", `${c.target}/goroutines?max_age=60000&by=${by.value}`) },
   ] };
 }
 
-export async function download(c: Context, view: string): Promise<void> {
-  const r = await fetch(`/api/1/${c.target}/${view}?csv=1&max_age=60000`);
-  save(`whyrss-${view}.csv`, await r.text(), "text/csv");
+async function saveJson(name: string, path: string): Promise<void> {
+  save(`whyrss-${name}.json`, JSON.stringify(await get(path), null, 1), "application/json");
 }
 
 export function spansPage(c: Context): Page {
@@ -278,7 +278,8 @@ export function spansPage(c: Context): Page {
     if (Date.now() - last < 900) return;
     last = Date.now();
     load().catch((e: unknown) => put(text, e instanceof Error ? e.message : String(e)));
-  }, downloads: [{ title: "Size classes (CSV)", run: async () => download(c, "spans") }] };
+  }, downloads: [{ title: "Size classes (CSV)", run: () => save("whyrss-spans.csv", t.csv(), "text/csv") },
+    { title: "Size classes (JSON)", run: () => saveJson("spans", `${c.target}/spans?max_age=60000`) }] };
 }
 
 function histogram(v: number[]): SVGSVGElement {

@@ -2,7 +2,7 @@
 import { get } from "./api";
 import type { Ledger } from "./api";
 import { lineColour, ramp, rgb } from "./colours";
-import { h, put, savePng } from "./dom";
+import { h, put, save, savePng } from "./dom";
 import { base, bytes, percent } from "./format";
 import type { Context, Page } from "./page";
 
@@ -316,5 +316,6 @@ export function mapPage(c: Context): Page {
   }, close: () => {
     resize.disconnect();
     document.removeEventListener("whyrss-theme", theme);
-  }, downloads: [{ title: "The map (PNG)", run: () => savePng("whyrss-map.png", sheet) }] };
+  }, downloads: [{ title: "The map (PNG)", run: () => savePng("whyrss-map.png", sheet) },
+    { title: "The map (JSON)", run: () => { if (data) save("whyrss-map.json", JSON.stringify(data), "application/json"); } }] };
 }

@@ -86,7 +86,8 @@ export function memstatsPage(c: Context): Page {
     if (Date.now() - last < 900) return;
     last = Date.now();
     load().catch((e: unknown) => put(text, e instanceof Error ? e.message : String(e)));
-  }, downloads: [{ title: "MemStats (JSON)", run: () => save("whyrss-memstats.json", JSON.stringify(stats, null, 1), "application/json") }] };
+  }, downloads: [{ title: "MemStats (JSON)", run: () => save("whyrss-memstats.json", JSON.stringify(stats, null, 1), "application/json") },
+    { title: "MemStats (CSV)", run: () => save("whyrss-memstats.csv", fields.csv(), "text/csv") }] };
 }
 
 export function gcPage(c: Context): Page {
@@ -140,5 +141,6 @@ export function gcPage(c: Context): Page {
     if (Date.now() - last < 900) return;
     last = Date.now();
     load(l).catch((e: unknown) => put(text, e instanceof Error ? e.message : String(e)));
-  }, close: () => { heap.close(); pauses.close(); } };
+  }, close: () => { heap.close(); pauses.close(); }, downloads: [{ title: "GC cycles (CSV)", run: () => save("whyrss-gc.csv", cycles.csv(), "text/csv") },
+    { title: "Heap, goal and RSS over time (CSV)", run: () => save("whyrss-heap.csv", "unix_seconds,heap,goal,rss\n" + t.map((x, i) => `${x},${v[0]![i]!},${Number.isNaN(v[1]![i]!) ? "" : v[1]![i]!},${v[2]![i]!}\n`).join(""), "text/csv") }] };
 }
