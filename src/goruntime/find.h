@@ -64,7 +64,8 @@ struct finder {
 	taddr oldest_m;
 	uint32_t n_ms;
 	bool scanning;
-	uint64_t rank; /* of the place that fits: how much of what is looked for is there */
+	uint32_t reads; /* of places that turned out to be something else, nearly all of them */
+	uint64_t rank;	/* of the place that fits: how much of what is looked for is there */
 	taddr emptymspan;
 };
 

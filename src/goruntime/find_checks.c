@@ -24,6 +24,8 @@
 #define LARGE_LISTS  35U /* heapAddrBits - pageShift, stack.go */
 #define MIN_PAGE     4096U
 #define ZERO_PAGES   32U
+/* A real program takes some 100,000; one full of false lists must end as well. */
+#define MAX_READS (1U << 25)
 
 /* fixalloc (mfixalloc.go): the statistic's address follows inuse in every release. */
 #define STAT_BEHIND_INUSE 8U
@@ -45,6 +47,9 @@ static uint64_t field_of(const struct finder *f, taddr at, struct field x)
 
 static bool rd(struct finder *f, taddr at, void *dst, size_t n)
 {
+	if (f->reads >= MAX_READS)
+		return false;
+	f->reads++;
 	if (in_data(f, at, n)) {
 		memcpy(dst, f->data + (at - f->lo), n);
 		return true;
@@ -828,6 +833,10 @@ void find_by_scan(struct finder *f, enum symbol_index i)
 			continue;
 		for (taddr at = round_up(f->part[p].start, c->step); at < f->part[p].end;
 		     at += c->step) {
+			if (f->reads >= MAX_READS) {
+				v->places = 2; /* not all of them were looked at: no opinion */
+				break;
+			}
 			/* no variable begins with so many zeros: mheap_ is the largest one */
 			uint64_t page = (at - f->lo) / OS_PAGE, used = f->next_used[page];
 			if (used > page + ZERO_PAGES) {
