@@ -98,6 +98,12 @@ static struct block *block_get(struct blocks *b, taddr at)
 	return k;
 }
 
+void blocks_forget(struct blocks *b)
+{
+	b->n = b->hand = 0;
+	memset(b->hash, 0, ((size_t)b->mask + 1) * sizeof *b->hash);
+}
+
 bool blocks_read(struct blocks *b, taddr at, void *dst, size_t n)
 {
 	uint8_t *to = dst;

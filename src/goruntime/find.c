@@ -21,6 +21,7 @@
 #define SCAN_STEP	((size_t)1 << 20)
 #define MODULE_MAX	1024U
 #define FIND_BLOCKS	256U
+#define MAX_REFRESH	8U
 
 struct pcln_module module_tables(const struct layout *l, const uint8_t *d)
 {
@@ -159,12 +160,8 @@ static void mark_used(struct finder *f)
 }
 
 /** All of the variables in one buffer; what faults stays zero. */
-static bool read_data(struct finder *f, struct err *err)
+static void read_parts(struct finder *f)
 {
-	size_t n = (size_t)(f->hi - f->lo);
-	f->data = arena_try(&f->mem, n + 8, 1, err);
-	if (f->data == NULL)
-		return false;
 	for (uint32_t i = 0; i < f->n_parts; i++) {
 		taddr at = f->part[i].start;
 		while (at < f->part[i].end) {
@@ -173,6 +170,14 @@ static bool read_data(struct finder *f, struct err *err)
 			at = round_down(at + MIN(got, want), OS_PAGE) + OS_PAGE;
 		}
 	}
+}
+
+static bool read_data(struct finder *f, struct err *err)
+{
+	f->data = arena_try(&f->mem, f->hi - f->lo + 8, 1, err);
+	if (f->data == NULL)
+		return false;
+	read_parts(f);
 	mark_used(f);
 	return true;
 }
@@ -227,6 +232,23 @@ static bool finder_open(struct finder *f, struct err *err)
 	return true;
 }
 
+/**
+ * Whether an address that the code names is right. The program runs on while it is searched, and on
+ * a busy machine for long: what does not hold is looked at again with nothing read before.
+ */
+static bool code_holds(struct finder *f, enum symbol_index i, bool told)
+{
+	for (;;) {
+		if (find_fits(f, i, f->report->v[i].code, told))
+			return true;
+		if (f->refreshed++ >= MAX_REFRESH)
+			return false;
+		read_parts(f);
+		blocks_forget(f->blocks);
+		f->n_ms = 0; /* the list of threads is walked anew too */
+	}
+}
+
 /** Decides about one variable. */
 static void decide(struct finder *f, enum symbol_index i)
 {
@@ -239,7 +261,7 @@ static void decide(struct finder *f, enum symbol_index i)
 	find_by_scan(f, i);
 	if (v->code != 0 && v->code == v->scan)
 		v->how = FOUND_BOTH;
-	else if (v->code != 0 && v->scan == 0 && find_fits(f, i, v->code, true))
+	else if (v->code != 0 && v->scan == 0 && code_holds(f, i, true))
 		v->how = FOUND_CODE;
 	else if (v->code == 0 && v->scan != 0)
 		v->how = FOUND_SCAN;

@@ -64,6 +64,7 @@ struct finder {
 	taddr oldest_m;
 	uint32_t n_ms;
 	bool scanning;
+	uint32_t refreshed;
 	uint32_t reads; /* of places that turned out to be something else, nearly all of them */
 	uint64_t rank;	/* of the place that fits: how much of what is looked for is there */
 	taddr emptymspan;

@@ -24,7 +24,7 @@
 #define LARGE_LISTS  35U /* heapAddrBits - pageShift, stack.go */
 #define MIN_PAGE     4096U
 #define ZERO_PAGES   32U
-/* A real program takes some 100,000; one full of false lists must end as well. */
+/* A real program takes some 40,000; one full of false lists must end as well. */
 #define MAX_READS (1U << 25)
 
 /* fixalloc (mfixalloc.go): the statistic's address follows inuse in every release. */

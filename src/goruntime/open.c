@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define MAX_IMAGES 512U
-#define FIND_TRIES 3
+#define FIND_TRIES 4
 
 static void session_note(struct go_session *g, const char *text)
 {
@@ -212,6 +212,11 @@ static bool complete_symbols(struct go_session *g, struct err *err)
 		g->sym = told; /* a running program can tear what is read */
 		if (find_globals(g, &g->sym, g->found, &why))
 			return true;
+		/* what it mapped since it was opened can't be read before its mappings are listed
+		 * anew */
+		if (g->t->held || g->t->kind != TARGET_PROCESS || !target_facts(g->t, g->mem, NULL))
+			break;
+		g->os = g->t->os;
 	}
 	if (err != NULL)
 		*err = why;

@@ -102,6 +102,8 @@ const struct mapping *main_mapping(const struct go_session *g);
 struct blocks;
 struct blocks *blocks_new(struct target *t, struct arena *a, uint32_t max_blocks);
 /** Copies n bytes; false when any of them faulted. */
+/** Reads anew from now on. */
+void blocks_forget(struct blocks *b);
 bool blocks_read(struct blocks *b, taddr at, void *dst, size_t n);
 
 /** Called for each address with the bytes that were read there; ok is false when they faulted. */

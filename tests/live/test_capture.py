@@ -70,6 +70,20 @@ def test_same_answers(name, tmp_path):
     assert os.stat(file).st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("name,flags", [("fragmentation", ["-ldflags=-s -w"]),
+                                        pytest.param("mixed", ["-buildmode=pie", "-ldflags=-s -w"], marks=pytest.mark.full)])
+def test_same_answers_stripped(name, flags, tmp_path):
+    file = tmp_path / "x.whyrss"
+    with Demo(build(name, flags=flags)) as d:
+        with stopped(d.pid):
+            capture(d.pid, file)
+            want = {v: view(v, d.pid, "--all") for v in VIEWS}
+    for v in VIEWS:
+        assert timeless(view(v, file, "--all")) == timeless(want[v]), v
+    got = view("ledger", file)
+    assert got["target"]["stripped"] is True and got["notes"] == want["ledger"]["notes"]
+
+
 def test_profiles_of_a_capture(tmp_path):
     file = tmp_path / "x.whyrss"
     with Demo(build("fragmentation")) as d, stopped(d.pid):

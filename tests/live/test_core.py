@@ -109,7 +109,20 @@ def check_core(got, live):
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in SHORT else [pytest.mark.full]) for n in DEMOS if n not in ("churn", "pace")])
 def test_core_of_a_demo(name, tmp_path):
-    with Demo(build(name)) as d:
+    core_of(build(name), name, tmp_path)
+
+
+@pytest.mark.parametrize("name,flags", [("fragmentation", ["-ldflags=-s -w"]),
+                                        pytest.param("mixed", ["-buildmode=pie", "-ldflags=-s -w"], marks=pytest.mark.full),
+                                        pytest.param("fragmentation", ["-trimpath", "-buildmode=pie", "-ldflags=-s -w"], marks=pytest.mark.full)])
+def test_core_of_a_stripped_demo(name, flags, tmp_path):
+    got = core_of(build(name, flags=flags), name, tmp_path)
+    assert got["target"]["stripped"] is True
+    assert any("no symbol table" in n for n in got["notes"]), got["notes"]
+
+
+def core_of(binary, name, tmp_path):
+    with Demo(binary) as d:
         with stopped(d.pid):
             live = view("ledger", d.pid)
             stats = view("memstats", d.pid)
@@ -124,6 +137,7 @@ def test_core_of_a_demo(name, tmp_path):
     for k in ("HeapAlloc", "HeapInuse", "HeapIdle", "HeapReleased", "StackInuse", "Mallocs", "Frees", "NumGC", "Sys", "TotalAlloc"):
         assert mem[k] == stats[k], k
     assert view("goroutines", core)["schema"] == "whyrss.goroutines/1"
+    return got
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,26 @@ static struct parsed parse(const char *text, const struct fs_table *fs)
 	return p;
 }
 
+/* With five levels of page tables a process has 56 bits, for whoever asks for a high address. */
+static void addresses_of_five_levels(void **state)
+{
+	struct parsed p = parse("c000000000-c004000000 rw-p 00000000 00:00 0 \n"
+				"10000000000000-10000000800000 rw-p 00000000 00:00 0 \n"
+				"fffffffffff000-100000000000000 r--p 00000000 00:00 0 \n",
+				NULL);
+	struct os_facts os = {.maps = p.v, .n_maps = p.n};
+
+	(void)state;
+	assert_true(p.ok);
+	assert_int_equal(p.n, 3);
+	assert_int_equal(p.v[1].start, (taddr)1 << 52);
+	assert_int_equal(p.v[2].end, (taddr)1 << 56);
+	assert_ptr_equal(map_find(&os, ((taddr)1 << 52) + 0x1000), &p.v[1]);
+	assert_ptr_equal(map_find(&os, ((taddr)1 << 56) - 1), &p.v[2]);
+	assert_null(map_find(&os, (taddr)1 << 56));
+	arena_free(&p.a);
+}
+
 static void lines_become_mappings(void **state)
 {
 	struct parsed p = parse(
@@ -345,6 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_become_mappings),
+		cmocka_unit_test(addresses_of_five_levels),
 		cmocka_unit_test(kinds_of_memory_are_told_apart),
 		cmocka_unit_test(bytes_of_a_name_stay_as_they_are),
 		cmocka_unit_test(overlaps_are_cut),
