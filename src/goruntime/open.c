@@ -198,7 +198,7 @@ static void note_found(struct go_session *g, const struct find_report *r)
 }
 
 /** Fills in what no symbol told, by the layout that the session has now. */
-static bool complete_symbols(struct go_session *g, struct err *err)
+static bool complete_symbols(struct go_session *g, int tries, struct err *err)
 {
 	const taddr *value = symbols_array(&g->sym);
 	bool complete = !g->stripped;
@@ -208,7 +208,7 @@ static bool complete_symbols(struct go_session *g, struct err *err)
 		return true;
 	struct symbols told = g->sym;
 	struct err why = {0};
-	for (int i = 0; i < FIND_TRIES; i++) {
+	for (int i = 0; i < tries; i++) {
 		g->sym = told; /* a running program can tear what is read */
 		if (find_globals(g, &g->sym, g->found, &why))
 			return true;
@@ -248,10 +248,10 @@ static bool layout_checks(struct go_session *g, const struct layout *l, struct e
 }
 
 /** Whether the session's layout is that of the program that runs. */
-static bool layout_fits(struct go_session *g, struct err *err)
+static bool layout_fits(struct go_session *g, int tries, struct err *err)
 {
 	struct symbols told = g->sym;
-	if (complete_symbols(g, err) && layout_checks(g, &g->layout, err))
+	if (complete_symbols(g, tries, err) && layout_checks(g, &g->layout, err))
 		return true;
 	g->sym = told;
 	return false;
@@ -274,7 +274,7 @@ static bool choose_layout(struct go_session *g, int fd, struct err *err)
 	struct layout *l = &g->layout;
 	bool recorded = layout_recorded(&g->release, l);
 	if (recorded) {
-		if (layout_fits(g, &why)) {
+		if (layout_fits(g, FIND_TRIES, &why)) {
 			g->layout_from = arena_printf(g->mem, "recorded for %s", l->recorded_as);
 			return true;
 		}
@@ -283,7 +283,7 @@ static bool choose_layout(struct go_session *g, int fd, struct err *err)
 					  "the layout recorded for %s does not fit this build: %s",
 					  g->release.text, why.msg));
 	}
-	if (layout_dwarf(fd, l, &dwarf) && layout_fits(g, &dwarf)) {
+	if (layout_dwarf(fd, l, &dwarf) && layout_fits(g, FIND_TRIES, &dwarf)) {
 		g->layout_from = "DWARF";
 		if (!recorded)
 			session_note(
@@ -293,13 +293,78 @@ static bool choose_layout(struct go_session *g, int fd, struct err *err)
 						g->release.text));
 		return true;
 	}
-	if (layout_nearest(&g->release, l) && layout_fits(g, &why)) {
+	if (layout_nearest(&g->release, l) && layout_fits(g, FIND_TRIES, &why)) {
 		g->layout_from = arena_printf(g->mem, "nearest record, %s", l->recorded_as);
 		note_nearest(g, dwarf.msg);
 		return true;
 	}
 	return err_set(err, ERR_RELEASE, "%s: no layout fits: %s; DWARF: %s", g->release.text,
 		       why.kind != ERR_NONE ? why.msg : "no record", dwarf.msg);
+}
+
+/* Newer than any record: the nearest ones are tried from here on down. */
+#define NEWEST_MINOR 40
+#define OLDEST_MINOR 18
+
+/**
+ * Of a program that does not say its release (obfuscators take it away): the record by which most
+ * of the runtime's variables can be found and hold, the newest one of these.
+ */
+static bool guess_release(struct go_session *g, struct err *err)
+{
+	struct symbols told = g->sym, best_sym = {0};
+	struct layout best = {0};
+	struct go_release best_release = {0};
+	struct find_report best_found = {0};
+	uint32_t most = 0, most_of = 0, most_agree = 0, fit = 0, nearly = 0;
+	char last[sizeof best.recorded_as] = "";
+	struct err why = {0}, closest = {0};
+	for (int i = 2 * NEWEST_MINOR + 1; i >= 2 * OLDEST_MINOR; i--) {
+		char text[32];
+		snprintf(text, sizeof text, "go1.%d.%d", i / 2, i % 2 ? 99 : 0);
+		if (!go_release_parse(text, &g->release) ||
+		    !layout_nearest(&g->release, &g->layout) ||
+		    strcmp(last, g->layout.recorded_as) == 0)
+			continue;
+		snprintf(last, sizeof last, "%s", g->layout.recorded_as);
+		/* the release that the record begins with */
+		snprintf(text, sizeof text, "%.*s", (int)strcspn(last, "\xe2"), last);
+		if (!go_release_parse(text, &g->release))
+			continue;
+		g->sym = told;
+		uint32_t of = 0, hold = layout_fits(g, 1, &why) ? find_verify(g, &g->sym, &of) : 0;
+		uint32_t found = 0, agree = 0;
+		for (uint32_t k = 0; k < N_SYMBOLS; k++) {
+			found += g->found->v[k].how != FOUND_NOT;
+			agree += g->found->v[k].how == FOUND_BOTH;
+		}
+		fit += hold > 0;
+		if (hold == 0 && found >= nearly) {
+			nearly = found;
+			closest = why;
+		}
+		/* a layout that is nearly right makes the two ways disagree first */
+		if (hold > most || (hold > 0 && hold == most && agree > most_agree)) {
+			most = hold, most_of = of, most_agree = agree;
+			best = g->layout, best_sym = g->sym, best_release = g->release;
+			best_found = *g->found;
+		}
+	}
+	if (most == 0)
+		return err_set(err, ERR_RELEASE,
+			       "“%.20s” is no Go release, and no record fits; the nearest: %s",
+			       g->main->version, closest.msg);
+	g->layout = best, g->sym = best_sym, g->release = best_release;
+	*g->found = best_found;
+	g->layout_from = arena_printf(g->mem, "record that fits, %s", best.recorded_as);
+	session_note(g,
+		     arena_printf(g->mem,
+				  "the program does not say which Go release built it (“%.40s”): "
+				  "read as %s, by whose layout most is found; %u records pass the "
+				  "checks; the invariants of %u of %u of the runtime's variables "
+				  "hold",
+				  g->main->version, best.recorded_as, fit, most, most_of));
+	return true;
 }
 
 /** The modules that this runtime keeps are plugins: their files have no runtime of their own, which
@@ -349,22 +414,22 @@ static void read_wait_reasons(struct go_session *g, uint64_t size)
 	g->n_wait_reasons = n;
 }
 
-/** runtime.buildVersion of the running program; the file's build info where that can't be read. */
-static bool read_release(struct go_session *g, struct err *err)
+/** runtime.buildVersion of the running program; the file's build info where that can't be read.
+ * *ret_told: whether it is a release at all. */
+static bool read_release(struct go_session *g, bool *ret_told, struct err *err)
 {
 	struct {
 		uint64_t ptr, len;
 	} word;
 	char *text = NULL;
+	*ret_told = true;
 	if (g->sym.buildVersion == 0 ||
 	    target_read(g->t, g->sym.buildVersion, &word, sizeof word) != sizeof word ||
 	    !mem_string(g->t, word.ptr, word.len, 90, g->mem, &text, NULL) ||
 	    !go_release_parse(text, &g->release)) {
-		if (!go_release_parse(g->main->version, &g->release))
-			return err_set(
-				err, ERR_RELEASE,
-				"%s says that it was built by “%.60s”, which is no Go release",
-				g->main->path, g->main->version);
+		*ret_told = go_release_parse(g->main->version, &g->release);
+		if (!*ret_told)
+			return true;
 	}
 	if (g->release.major != 1 || g->release.minor < 18)
 		return err_set(err, ERR_RELEASE, "%s is older than Go 1.18", g->release.text);
@@ -400,7 +465,10 @@ bool go_open(struct target *t, struct arena *session, struct go_session **ret, s
 	g->found = ARENA_NEW(session, struct find_report);
 	read_symbols(g, &e, size);
 	elf_close(&e);
-	if (!read_release(g, err) || !choose_layout(g, fd, err))
+	bool told;
+	if (!read_release(g, &told, err))
+		return false;
+	if (told ? !choose_layout(g, fd, err) : !guess_release(g, err))
 		return false;
 	note_found(g, g->found);
 	find_plugins(g);

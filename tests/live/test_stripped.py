@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 from conftest import WHYRSS, ledger, lines, view, whyrss
-from demos import ROOT, Demo, build, go_version
+from demos import CACHE, ROOT, Demo, build, go_version
 
 BUILD = pathlib.Path(WHYRSS).resolve().parent
 SHORT = ["go1.18.10", "go1.21.13", "local", "go1.27.4"]
@@ -285,3 +285,42 @@ def test_unknown_release_that_does_not_fit(tmp_path):
         code, out, err = whyrss(d.pid, check=False)
         assert code == 1 and out == "" and len(err.strip().splitlines()) == 1
         assert "could not be found" in err and "mheap" in err, err
+
+
+def read_without_release(d):
+    """Numbers that hold whatever the release is."""
+    got = ledger(d.pid)
+    assert any("does not say which Go release" in n for n in got["notes"]), got["notes"]
+    assert got["causes"][0]["id"] == "fragmentation"
+    assert lines(got)["unexplained"]["resident"] < 0.005 * got["os"]["rss"]
+    want = d.ready["expect"]["heap.live"]
+    live = lines(got)["heap.live"]["bytes"] + lines(got)["heap.new"]["bytes"]
+    assert abs(live - want) < 0.1 * want + (2 << 20), (live, want)
+    assert view("memstats", d.pid)["HeapInuse"] > want
+
+
+@pytest.mark.parametrize("go", [pytest.param(g, marks=() if g == "local" else pytest.mark.full) for g in ALL[3:]])
+def test_no_release(go):
+    """A program that does not say what built it: the record by which most is found."""
+    with Demo(build("fragmentation", go, flags=["-ldflags=-X=runtime.buildVersion=unknown -s -w"])) as d:
+        read_without_release(d)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode", ["", "-literals", "-tiny"])
+def test_obfuscated(tmp_path, mode):
+    """garble takes the release, the names of functions and, with -tiny, what it can of the rest."""
+    tools = pathlib.Path(CACHE) / "garble"
+    env = {**env_of("local", False), "GOBIN": str(tools), "PATH": f"{tools}:{os.environ['PATH']}"}
+    if not (tools / "garble").exists():
+        subprocess.run(["go", "install", "mvdan.cc/garble@v0.16.0"], env=env, check=True, timeout=600, capture_output=True)
+    exe = tmp_path / "program"
+    subprocess.run(["garble", *mode.split(), "build", "-o", exe, "./fragmentation"], cwd=f"{ROOT}/demo", env=env, check=True, timeout=1200,
+                   capture_output=True)
+    with Demo(exe) as d:
+        code, _, err = whyrss(d.pid, check=False)
+        if code == 1:  # without names only what must hold is left, and that is not enough for each variable
+            assert mode == "-tiny"
+            assert len(err.strip().splitlines()) == 1 and "could not be found by the layout of" in err, err
+        else:
+            read_without_release(d)
