@@ -71,12 +71,13 @@ function processesPage(): Page {
   const text = h("p", { class: "verdict" });
   interface Row extends Process { ledger: Ledger | null; error: string | null }
   let rows: Row[] = [];
+  const rssOf = (r: Row): number => r.ledger?.os["rss"] ?? r.rss; // of the moment that the other columns are of
   const t = new Table<Row>("Go processes", [
     { title: "program", key: "program", value: (r) => r.program, sort: (r) => r.program },
     { title: "pid", key: "pid", number: true, value: (r) => String(r.pid), sort: (r) => r.pid },
     { title: "Go", key: "go", value: (r) => r.go, sort: (r) => r.go },
-    { title: "RSS", key: "rss", number: true, value: (r) => bytes(r.rss), sort: (r) => r.rss },
-    { title: "heap profile", key: "profile", number: true, value: (r) => (r.ledger ? (r.ledger.profile.enabled ? bytes(r.ledger.profile.inuse_space) : "off") : "…"), sort: (r) => r.ledger?.profile.inuse_space ?? -1 },
+    { title: "RSS", key: "rss", number: true, value: (r) => bytes(rssOf(r)), sort: rssOf },
+    { title: "heap profile", key: "profile", number: true, value: (r) => (r.ledger ? (r.ledger.profile.enabled ? bytes(r.ledger.profile.inuse_space) : "off") : r.error || !r.explainable ? "" : "…"), sort: (r) => r.ledger?.profile.inuse_space ?? -1 },
     { title: "gap", key: "gap", number: true, value: (r) => (r.ledger && r.ledger.os["rss"] !== null ? bytes((r.ledger.os["rss"] ?? 0) - r.ledger.profile.inuse_space) : ""), sort: (r) => (r.ledger ? (r.ledger.os["rss"] ?? 0) - r.ledger.profile.inuse_space : -1) },
     { title: "first cause", key: "cause", value: (r) => (r.error ? h("span", { class: "dim" }, r.error) : r.ledger ? r.ledger.causes[0]?.title ?? "nothing wrong" : r.explainable ? "" : `can't be explained: ${r.why ?? ""}`) },
   ], "rss", (r) => { location.hash = `#/pid/${r.pid}/ledger`; });
@@ -231,7 +232,13 @@ document.addEventListener("keydown", (e) => {
   if (e.key === " " && live) { e.preventDefault(); live.pause(!live.paused); }
   else if (at.kind === "target" && e.key >= "1" && e.key <= String(keys.length)) location.hash = `#/${at.target}/${keys[Number(e.key) - 1]!}`;
   else if (e.key === "p" && !reportOf) location.hash = "#/processes";
-  else if (e.key === "/") { const box = document.querySelector<HTMLInputElement>("input[type=search]"); if (box) { e.preventDefault(); box.focus(); } }
+  else if (e.key === "/") {
+    const box = document.querySelector<HTMLInputElement>("input[type=search]");
+    if (!box) return;
+    e.preventDefault();
+    box.closest("details")?.setAttribute("open", "");
+    box.focus();
+  }
 });
 window.addEventListener("hashchange", () => void show());
 // the address after # is the page that is shown, so the link that skips the header can't change it

@@ -237,7 +237,7 @@ export function profilePage(c: Context): Page {
 
   // ---- peek ----
   function drawPeek(now: Path[], all: number): HTMLElement {
-    const rows = top(now), name = c.params.get("peek") && rows.has(c.params.get("peek")!) ? c.params.get("peek")! : [...rows.values()].sort((a, b) => b.cum - a.cum)[0]?.name;
+    const rows = top(now), name = c.params.get("peek") && rows.has(c.params.get("peek")!) ? c.params.get("peek")! : [...rows.values()].sort((a, b) => b.flat - a.flat)[0]?.name;
     if (!name) return h("p", { class: "dim" }, "Nothing matches.");
     const r = rows.get(name)!, es = edges(now);
     const list = (title: string, of: { name: string; v: number }[]): HTMLElement => h("section", null, h("h3", null, title), of.length === 0 ? h("p", { class: "dim" }, "none") : h("ul", { class: "peek" }, of.sort((a, b) => b.v - a.v).slice(0, 60).map((x) =>
@@ -266,7 +266,9 @@ export function profilePage(c: Context): Page {
       });
     }
     const sum = (m: Map<string, { cum: number }>): number => Math.max(...[...m.values()].map((x) => x.cum));
-    const order = [...fns.keys()].sort((a, b) => sum(fns.get(b)!) - sum(fns.get(a)!)), name = c.params.get("peek") && fns.has(c.params.get("peek")!) ? c.params.get("peek")! : order[0];
+    const own = (m: Map<string, { flat: number }>): number => [...m.values()].reduce((n, x) => n + x.flat, 0);
+    const order = [...fns.keys()].sort((a, b) => sum(fns.get(b)!) - sum(fns.get(a)!)), name = c.params.get("peek") && fns.has(c.params.get("peek")!) ? c.params.get("peek")!
+      : [...fns.keys()].sort((a, b) => own(fns.get(b)!) - own(fns.get(a)!))[0];
     if (!name) return h("p", { class: "dim" }, "Nothing matches.");
     const pick = h("select", { "aria-label": "Function", onchange: () => { c.setParams({ peek: pick.value }); draw(); } }, order.slice(0, 400).map((x) => h("option", { value: x, selected: x === name }, x)));
     const lines = [...fns.get(name)!.values()].sort((a, b) => a.line - b.line);
@@ -281,7 +283,9 @@ export function profilePage(c: Context): Page {
         const rows = text.split("\n").map((x) => /^ *(\S+) +(\S+) +(\d+):(.*)$/.exec(x)).filter((m) => m !== null), why = /^ Error: (.*)$/m.exec(text)?.[1];
         const cell = (x: string): string => (x === "." ? "" : x);
         if (rows.length) box.replaceChildren(table(["line", "flat", "cum", "source"], rows.map((m) => h("tr", { class: m[1] === "." && m[2] === "." ? null : "hot" }, h("th", { scope: "row", class: "num" }, m[3]!), h("td", { class: "num" }, cell(m[1]!)), h("td", { class: "num" }, cell(m[2]!)), h("td", { class: "code" }, m[4]!)))));
-        else if (why) where.append(` — the text is not here: ${why}`);
+        const hot = box.querySelector<HTMLElement>(".hot"), wrap = box.querySelector<HTMLElement>(".table-wrap");
+        if (hot && wrap) wrap.scrollTop = hot.offsetTop - 90; // long functions begin far from where the memory is
+        if (!rows.length && why) where.append(` — the text is not here: ${why}`);
       }).catch(() => { /* the numbers stay */ });
     }
     return h("div", null, pick, where, box);
@@ -359,7 +363,7 @@ export function profilePage(c: Context): Page {
         h("label", { class: "check" }, invert, " from the leaves"), local ? null : [h("label", { class: "check", title: "inlined functions count for their caller" }, inlined, " no inlines"), h("label", { for: "base", class: "sr" }, "Base"), baseSelect,
           h("button", { class: "small", id: "save-base", title: "Keeps the whole profile in the server, to compare with", onclick: () => { keepBase().catch((e: unknown) => put(summary, h("span", { class: "error" }, e instanceof Error ? e.message : String(e)))); } }, "Keep as a base")],
         local || shelf ? null : h("button", { class: "small", id: "reload", onclick: () => void load() }, "Read again"), saved),
-      h("div", { class: "controls filters" }, h("label", { for: "search", class: "sr" }, "Search"), search, inputs), tabs, summary, view, menu));
+      h("details", { class: "filters", open: innerWidth > 900 || filters.some(([k]) => c.params.get(k)) }, h("summary", null, "Search and filters"), h("div", { class: "controls" }, h("label", { for: "search", class: "sr" }, "Search"), search, inputs)), tabs, summary, view, menu));
   void load();
   return { el, close: () => {
     document.removeEventListener("pointerdown", closeMenu);
