@@ -162,6 +162,26 @@ void str_add_plain(struct str *b, const char *s)
 	str_addn(b, plain, (size_t)(s - plain));
 }
 
+void str_make_plain(struct str *b)
+{
+	size_t to = 0;
+	unsigned n;
+
+	for (size_t at = 0; at < b->n; at += n) {
+		uint32_t c = utf8_next(b->s + at, &n); /* it stops at the NUL behind the text */
+
+		if (c != '\n' && c != '\t' && is_unsafe(c)) {
+			b->s[to++] = '?';
+			continue; /* one for all its bytes */
+		}
+		memmove(b->s + to, b->s + at, n);
+		to += n;
+	}
+	b->n = to;
+	if (b->s)
+		b->s[to] = '\0';
+}
+
 size_t str_columns(const char *s)
 {
 	size_t columns = 0;

@@ -27,6 +27,9 @@ void str_add_json(struct str *b, const char *s);
 /** Appends s with control bytes, escapes, bidi marks and bad UTF-8 replaced by '?', for a terminal.
  */
 void str_add_plain(struct str *b, const char *s);
+/** Replaces in place what str_add_plain would, but for line ends and tabs: a whole report, before a
+ * terminal gets it. */
+void str_make_plain(struct str *b);
 /** Columns that str_add_plain's text takes on a terminal (one a code point; enough for paths and
  * names). */
 size_t str_columns(const char *s);

@@ -109,6 +109,7 @@ int main(int argc, char **argv)
 		str_addf(&messages, "whyrss: standard output: %s\n", strerror(errno));
 		code = EXIT_FAILED;
 	}
+	str_make_plain(&messages); /* a name from a file may be in one */
 	file_write(STDERR_FILENO, messages.s, messages.n);
 	str_free(&out);
 	str_free(&messages);

@@ -60,9 +60,13 @@ enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, str
 		ok = pprof_show(&p, &call.config, call.command, call.pattern, &shown, out, messages,
 				&err);
 		pprof_shown_end(&shown);
+		/* Piped, it is byte for byte what google/pprof writes; a terminal would obey it. */
+		if (isatty(STDOUT_FILENO) == 1)
+			str_make_plain(out);
 		if (!ok)
 			return failed(&err, messages);
 	} else {
+		str_make_plain(messages);
 		(void)!write(STDERR_FILENO, messages->s, messages->n);
 		messages->n = 0;
 		pprof_shell(&p, &call.config, call.from.tools, &a);

@@ -16,6 +16,8 @@
 
 static void put(int fd, struct str *s)
 {
+	if (isatty(fd) == 1)
+		str_make_plain(s);
 	file_write(fd, s->s, s->n);
 	s->n = 0;
 }

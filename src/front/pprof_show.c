@@ -45,6 +45,8 @@ static bool drain_flush(void *ctx, struct str *out)
 {
 	struct drain *d = ctx;
 
+	if (isatty(d->fd) == 1)
+		str_make_plain(out);
 	if (!d->failed && !file_write(d->fd, out->s, out->n))
 		d->failed = errno;
 	out->n = 0;

@@ -126,7 +126,8 @@ bool report_traces(struct report *r)
 
 			if (l->hidden && l->hidden[locs[j]])
 				continue;
-			for (uint32_t at = g.line_at[locs[j]]; at < end; at++) {
+			/* a stack can be as long as its profile */
+			for (uint32_t at = g.line_at[locs[j]]; at < end && report_flush(r); at++) {
 				const struct trace_line *line =
 					trace_line(r, &g, lines, g.line_place[at], at + 1 < end);
 
@@ -249,7 +250,7 @@ static void raw_locations(struct report *r)
 			str_add(to, "[F] ");
 		if (!loc->n_lines)
 			str_add(to, "\n");
-		for (uint32_t j = 0; j < loc->n_lines; j++) {
+		for (uint32_t j = 0; j < loc->n_lines && report_flush(r); j++) {
 			const struct pprof_line *line = &l->lines[loc->line_at + j];
 			const struct pprof_function *f = &l->functions[line->function];
 

@@ -200,3 +200,28 @@ def test_url(probe, files, tmp_path):
         del os.environ["PPROF_TMPDIR"]
         server.shutdown()
         server.server_close()
+
+
+def test_a_profile_does_not_command_the_terminal(tmp_path):
+    """Names of a profile go to a pipe as they are, as google/pprof has them, and to a terminal without what it would obey."""
+    evil = "\x1b]0;pwned\x07\x1b[31mname"
+    def field(n, body):
+        return bytes([n << 3 | 2, len(body)]) + body
+
+    p = field(1, b"\x08\x01\x10\x02") + field(2, b"\x0a\x01\x01\x12\x01\x07") + field(4, b"\x08\x01" + field(4, b"\x08\x01"))
+    p += field(5, b"\x08\x01\x10\x03") + b"".join(field(6, s.encode()) for s in ("", "space", "bytes", evil))
+    (tmp_path / "p.pb").write_bytes(p)
+    for args in (["pprof", "-top"], ["pprof", "-traces"], ["top"], []):
+        argv = [WHYRSS, *args, str(tmp_path / "p.pb")]
+        piped = subprocess.run(argv, capture_output=True, timeout=60, check=False)
+        assert evil.encode() in piped.stdout, (args, piped)
+        main, child = os.openpty()
+        shown = b""
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=child, stderr=child) as q:
+            os.close(child)
+            with contextlib.suppress(OSError):  # the end of it
+                while piece := os.read(main, 65536):
+                    shown += piece
+            assert q.wait(60) == 0
+        os.close(main)
+        assert b"?[31mname" in shown and b"\x1b]" not in shown and b"\x07" not in shown, (args, shown)

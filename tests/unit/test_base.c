@@ -439,9 +439,24 @@ static void files_are_read_whole_up_to_the_limit(void **state)
 	arena_free(&a);
 }
 
+static void a_report_is_made_plain(void **state)
+{
+	struct str s = {0};
+
+	(void)state;
+	str_make_plain(&s); /* nothing */
+	assert_int_equal(s.n, 0);
+	str_addn(&s, "a\tb\n\x1b]0;x\x07\xc2\x9b\xe2\x80\xaeü\0\xff\xe2\x80", 21);
+	str_make_plain(&s);
+	assert_string_equal(s.s, "a\tb\n?]0;x???ü????");
+	assert_int_equal(s.n, strlen(s.s));
+	str_free(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_report_is_made_plain),
 		cmocka_unit_test(arena_gives_zeroed_aligned_memory),
 		cmocka_unit_test(arena_limit_is_kept),
 		cmocka_unit_test(arena_alloc_ends_the_program_at_the_limit),
