@@ -338,16 +338,7 @@ bool read_counters(struct reading *r, struct err *err)
 	c->nanotime = now.tv_sec * 1000000000LL + now.tv_nsec + r->t->os->monotonic_ns;
 	c->gcphase = small_word(r, y->gcphase, 0);
 	c->gomaxprocs = small_word(r, y->gomaxprocs, 0);
-	if (l->gcController_gcPercentHeapGoal.width != 0) {
-		struct pacer in = pacer_of(c, r->g->release.minor);
-		struct pace out = pacer_decide_from(&in, c->gcPercentHeapGoal);
-		c->heapGoal = out.goal;
-		c->trigger = out.trigger;
-		c->limit_rules = out.by_limit;
-	} else { /* 1.18 keeps both */
-		c->heapGoal = get(r->ctl, l->gcController_heapGoal);
-		c->trigger = get(r->ctl, l->gcController_trigger);
-	}
+	decode_goal(l, r->ctl, r->g->release.minor, c);
 	if (!read_ps(r, err))
 		return false;
 	read_flush(r, c);

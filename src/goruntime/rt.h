@@ -194,6 +194,8 @@ bool read_counters(struct reading *r, struct err *err);
 /** The pacer's words out of copies of gcController and (1.18) memstats. */
 void decode_pacer(const struct layout *l, const uint8_t *ctl, const uint8_t *memstats,
 		  struct counters *c);
+/** The heap goal and the trigger, after decode_pacer; minor of the release. */
+void decode_goal(const struct layout *l, const uint8_t *ctl, int minor, struct counters *c);
 bool read_arenas(struct reading *r, struct err *err);
 bool read_chunks(struct reading *r, struct err *err);
 bool read_pages_before(struct reading *r, struct err *err);

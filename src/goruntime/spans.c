@@ -21,7 +21,8 @@
 #define MAX_NELEMS	(SPAN_BITS * 4)
 #define LATE_SPANS	8192U /* room for spans that were made while the others were read */
 #define GROWN_MEANWHILE ((bytes)4 << 30)
-#define BITS_BLOCKS	256U /* 16 MiB of mark bits at a time */
+#define BITS_BLOCKS                                                                                \
+	64U /* 4 MiB of mark bits at a time: they lie in the order in which spans were swept */
 
 /* The parts of an mspan that only matter until its bits are counted. */
 struct span_raw {

@@ -178,20 +178,18 @@ static void sum_heap_stats(const struct words_reader *w, struct counters *c)
 	}
 }
 
-static void decode_goal(const struct words_reader *w, struct counters *c)
+void decode_goal(const struct layout *l, const uint8_t *ctl, int minor, struct counters *c)
 {
-	const struct layout *l = w->l;
-
 	if (l->gcController_gcPercentHeapGoal.width) {
-		struct pacer in = pacer_of(c, w->g->release.minor);
+		struct pacer in = pacer_of(c, minor);
 		struct pace out = pacer_decide_from(&in, c->gcPercentHeapGoal);
 
 		c->heapGoal = out.goal;
 		c->trigger = out.trigger;
 		c->limit_rules = out.by_limit;
 	} else { /* 1.18 keeps both */
-		c->heapGoal = get(w->ctl, l->gcController_heapGoal);
-		c->trigger = get(w->ctl, l->gcController_trigger);
+		c->heapGoal = get(ctl, l->gcController_heapGoal);
+		c->trigger = get(ctl, l->gcController_trigger);
 	}
 }
 
@@ -280,7 +278,7 @@ bool words_read(struct words_reader *w, struct words *ret, struct err *err)
 	c->gomaxprocs = (uint32_t)load(w->procs, 4);
 	c->threads = get(w->sched, l->sched_mnext) - get(w->sched, l->sched_nmfreed);
 	c->nanotime = ret->nanotime;
-	decode_goal(w, c);
+	decode_goal(w->l, w->ctl, w->g->release.minor, c);
 	decode_cpu(w, c);
 	decode_last(w, ret);
 	return true;

@@ -236,8 +236,10 @@ bool go_buildinfo_read(const struct elf_image *e, struct arena *a, struct go_bui
 	(void)err; /* today nothing in here fails: what can't be read is not found */
 	if (named && !named->nobits && block_read(e, a, named->offset, ret))
 		return true;
-	/* It is in the first writable segment of nearly all programs, so that one comes first. */
-	for (int writable = 1; writable >= 0; writable--)
+	/* Linkers put it into a writable segment; elsewhere it is looked for only where no section
+	 * table says that the file is an ordinary one: a C library is large, and every cgo program
+	 * has one. */
+	for (int writable = 1; writable >= (e->n_sections > 0); writable--)
 		for (uint32_t i = 0; i < e->n_segments; i++)
 			if (e->segments[i].writable == writable &&
 			    segment_scan(e, a, &e->segments[i], &left, ret))

@@ -28,21 +28,12 @@ struct listener {
 static uint32_t map_index(struct listener *l, taddr at)
 {
 	const struct os_facts *os = l->os;
-	uint32_t lo = 0, hi = os->n_maps;
+	const struct mapping *m;
 
 	if (l->at < os->n_maps && os->maps[l->at].start <= at && at < os->maps[l->at].end)
 		return l->at;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (os->maps[mid].end <= at)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo < os->n_maps && os->maps[lo].start <= at)
-		return l->at = lo;
-	return os->n_maps;
+	m = map_find(os, at);
+	return m ? l->at = (uint32_t)(m - os->maps) : os->n_maps;
 }
 
 static void hear(void *ctx, enum line_id line, taddr start, taddr end, bytes resident)
