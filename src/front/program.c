@@ -32,10 +32,10 @@ struct program {
 	bool ended;
 	int status;
 	bool watching;
-	struct watch w; /* only while it is watched */
-	struct recording *rec;
-	bool failed;
-	struct err err; /* of the recording */
+	struct watch w;		   /* only while it is watched */
+	struct ledger_keeper keep; /* of the recording; keep.rec NULL: none */
+	bytes asked;		   /* the peak for which a ledger was asked for */
+	struct lines_event most;   /* the ledger with the largest RSS */
 	struct trace_reader trace;
 	/* what was seen */
 	uint64_t cycles, late, pause_ns, pause_max, rss_max, heap_max;
@@ -104,11 +104,14 @@ static bool start(struct program *p, char *const *argv, bool gctrace, struct err
 static void take(void *ctx, const struct event *e)
 {
 	struct program *p = ctx;
+	struct err err = {0};
 
 	p->seen_ns = MAX(p->seen_ns, e->t_ns);
 	if (e->kind == EVENT_SAMPLE) {
 		p->rss_max = MAX(p->rss_max, e->sample.rss);
 		p->heap_max = MAX(p->heap_max, e->sample.heap_live);
+		if (p->w.lines && new_peak(&p->asked, e->sample.rss))
+			lines_now(p->w.lines);
 	}
 	if (e->kind == EVENT_GC) {
 		p->cycles++;
@@ -118,8 +121,11 @@ static void take(void *ctx, const struct event *e)
 			p->pause_max = MAX(p->pause_max, e->gc.pause_ns);
 		}
 	}
-	if (p->rec && !p->failed && !recording_add(p->rec, e, &p->err))
-		p->failed = true;
+	if (e->kind == EVENT_LINES && e->lines.rss > p->most.rss)
+		p->most = e->lines;
+	if (e->kind != EVENT_LINES && p->keep.rec && !p->keep.failed &&
+	    !recording_add(p->keep.rec, e, &err))
+		keeper_failed(&p->keep, &err);
 }
 
 /* Signals to us go to it; what the terminal sends, it has got already. */
@@ -192,24 +198,54 @@ static bool open_recording(struct program *p, const struct options *o, double hz
 				      .hz = hz,
 				      .limit = UNKNOWN};
 
-	sampler_began(p->w.sampler, &info.began_unix_ns);
-	return recording_create(o->v[OPT_OUTPUT].text, &info, &p->rec, err);
+	p->keep.began = sampler_began(p->w.sampler, &info.began_unix_ns);
+	p->keep.name = p->w.source->name;
+	return recording_create(o->v[OPT_OUTPUT].text, &info, &p->keep.rec, err);
 }
 
 static void watch_program(struct program *p)
 {
 	struct err err = {0};
+	struct event e;
 
+	/* Without it nothing but RSS by line is missing. */
+	(void)lines_open((int)p->pid, 0, p->keep.rec ? ledger_keep : NULL, &p->keep, &p->w.lines,
+			 &err);
 	while (!p->ended && p->watching) {
 		int64_t wait = sampler_due(p->w.sampler) - clock_now();
 
 		wait_program(p, wait);
+		if (p->w.lines && lines_take(p->w.lines, &e)) {
+			e.t_ns = MAX(e.t_ns - sampler_began(p->w.sampler, NULL), 0);
+			take(p, &e);
+		}
 		if (clock_now() >= sampler_due(p->w.sampler) &&
 		    !sampler_step(p->w.sampler, take, p, &err)) {
 			watch_close(&p->w);
 			p->watching = false;
 		}
 	}
+}
+
+/* What was largest in the ledger with the most. */
+static void add_lines(const struct program *p, struct str *to)
+{
+	bool taken[N_LINES] = {false};
+	char text[UNIT_TEXT];
+
+	str_addf(to, "whyrss: of %s then", unit_bytes(text, p->most.rss));
+	for (unsigned n = 0; n < 5; n++) {
+		unsigned best = 0;
+
+		for (unsigned i = 0; i < N_LINES; i++)
+			if (taken[best] ||
+			    (!taken[i] && p->most.resident[i] > p->most.resident[best]))
+				best = i;
+		taken[best] = true;
+		str_addf(to, "%s %s %s", n ? "," : ":", LINES[best].id,
+			 unit_bytes(text, p->most.resident[best]));
+	}
+	str_add(to, "\n");
 }
 
 static void add_summary(struct program *p, struct str *to)
@@ -224,6 +260,8 @@ static void add_summary(struct program *p, struct str *to)
 			 unit_duration(text[2], (int64_t)p->pause_max));
 	str_addf(to, "; RSS up to %s", unit_bytes(text[3], p->rss_max));
 	str_addf(to, ", heap up to %s\n", unit_bytes(text[3], p->heap_max));
+	if (p->most.rss)
+		add_lines(p, to);
 }
 
 static bool take_command(const struct request *q, struct arena *a, char ***ret, struct err *err)
@@ -254,7 +292,10 @@ int program_run(const struct request *q, const struct outlet *to, struct str *me
 	CLEANUP(arena_free) struct arena a = {0};
 	const struct options *o = &q->options;
 	struct watch_options wo = {0};
-	struct program p = {.trace_fd = -1, .signals = -1, .w = {.signals = -1}};
+	struct program p = {.trace_fd = -1,
+			    .signals = -1,
+			    .w = {.signals = -1},
+			    .keep = {.last_whole = -1, .lock = PTHREAD_MUTEX_INITIALIZER}};
 	bool gctrace = option_set(o, OPT_GCTRACE);
 	struct err err = {0}, why = {0};
 	char **argv;
@@ -288,14 +329,14 @@ int program_run(const struct request *q, const struct outlet *to, struct str *me
 			break;
 		take_trace(&p);
 	}
-	if (p.rec &&
-	    (!recording_end(p.rec, p.seen_ns, "the program has ended", p.failed ? NULL : &p.err) ||
-	     p.failed)) {
-		err_in(&p.err, "the recording ends early, what was written is kept");
-		message_add(messages, &p.err);
-	}
 	if (p.watching)
 		watch_close(&p.w);
+	if (p.keep.rec && (!recording_end(p.keep.rec, p.seen_ns, "the program has ended",
+					  p.keep.failed ? NULL : &p.keep.err) ||
+			   p.keep.failed)) {
+		err_in(&p.keep.err, "the recording ends early, what was written is kept");
+		message_add(messages, &p.keep.err);
+	}
 	if (p.seen_ns)
 		add_summary(&p, messages);
 	trace_summary(&p.trace, messages, style_choose(to, o).utf8);

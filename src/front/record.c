@@ -33,13 +33,8 @@ struct queue {
 
 struct recorder {
 	struct queue queue;
-	struct recording *rec;
+	struct ledger_keeper keep;
 	struct watch *w;
-	pthread_mutex_t lock; /* the rest is shared with the lines' thread */
-	bytes peak;	      /* of a ledger that was written */
-	int64_t last_whole;
-	bool failed;
-	struct err err;
 	/* of the sampler's thread alone */
 	bytes asked; /* the peak for which a ledger was asked for */
 	bytes rss_max;
@@ -47,13 +42,13 @@ struct recorder {
 	int64_t seen_ns;
 };
 
-static void note_failure(struct recorder *r, const struct err *err)
+void keeper_failed(struct ledger_keeper *k, const struct err *err)
 {
-	pthread_mutex_lock(&r->lock);
-	if (!r->failed)
-		r->err = *err;
-	r->failed = true;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_lock(&k->lock);
+	if (!k->failed)
+		k->err = *err;
+	k->failed = true;
+	pthread_mutex_unlock(&k->lock);
 }
 
 /* Waits while it is full: then the disk is slower than what there is to write. */
@@ -90,9 +85,9 @@ static void *write_events(void *ctx)
 		q->n--;
 		pthread_cond_broadcast(&q->changed);
 		pthread_mutex_unlock(&q->lock);
-		if (ok && !recording_add(r->rec, &e, &err)) {
+		if (ok && !recording_add(r->keep.rec, &e, &err)) {
 			ok = false;
-			note_failure(r, &err);
+			keeper_failed(&r->keep, &err);
 		}
 	}
 }
@@ -124,43 +119,48 @@ static void queue_close(struct queue *q)
 }
 
 /* In the lines' thread. */
-static void take_ledger(void *ctx, const struct event *at, const struct ledger *l)
+void ledger_keep(void *ctx, const struct event *at, const struct ledger *l)
 {
-	struct recorder *r = ctx;
+	struct ledger_keeper *k = ctx;
 	struct event e = *at;
 	unsigned mark = MARK_INTERVAL;
 	struct str json = {0};
 	struct err err = {0};
 	bool whole;
 
-	if (!r->w->sampler)
-		return; /* it is being opened */
-	e.t_ns = MAX(e.t_ns - sampler_began(r->w->sampler, NULL), 0);
-	pthread_mutex_lock(&r->lock);
-	whole = r->last_whole < 0 || e.t_ns - r->last_whole >= WHOLE_EVERY;
-	if (l->rss > r->peak) {
+	e.t_ns = MAX(e.t_ns - k->began, 0);
+	pthread_mutex_lock(&k->lock);
+	whole = k->last_whole < 0 || e.t_ns - k->last_whole >= WHOLE_EVERY;
+	if (l->rss > k->peak) {
 		mark |= MARK_PEAK;
-		whole |= l->rss >= r->peak + MAX(PEAK_STEP, r->peak / 200);
+		whole |= l->rss >= k->peak + MAX(PEAK_STEP, k->peak / 200);
 		if (whole)
-			r->peak = l->rss;
+			k->peak = l->rss;
 	}
 	if (whole)
-		r->last_whole = e.t_ns;
-	pthread_mutex_unlock(&r->lock);
+		k->last_whole = e.t_ns;
+	pthread_mutex_unlock(&k->lock);
 	if (whole) {
 		CLEANUP(arena_free) struct arena a = {0};
-		struct subject subject = {.s = l->s};
+		struct subject subject = {.s = l->s, .target = k->name};
 		struct report report;
 
 		arena_init(&a, 0);
-		subject.target = r->w->source->name;
 		report_init(&report, &a, "whyrss.ledger/1");
 		ledger_report(&subject, l, true, &report);
 		render_json(&json, &report.json, false);
 	}
-	if (!recording_add_ledger(r->rec, &e, l, (enum recording_mark)mark, json.s, whole, &err))
-		note_failure(r, &err);
+	if (!recording_add_ledger(k->rec, &e, l, (enum recording_mark)mark, json.s, whole, &err))
+		keeper_failed(k, &err);
 	str_free(&json);
+}
+
+bool new_peak(bytes *asked, bytes rss)
+{
+	if (rss <= *asked + MAX(PEAK_STEP, *asked / 100))
+		return false;
+	*asked = rss;
+	return true;
 }
 
 static void take(void *ctx, const struct event *e)
@@ -175,20 +175,17 @@ static void take(void *ctx, const struct event *e)
 
 		r->samples++;
 		r->rss_max = MAX(r->rss_max, rss);
-		if (rss > r->asked + MAX(PEAK_STEP, r->asked / 100)) {
-			r->asked = rss;
-			if (r->w->lines)
-				lines_now(r->w->lines);
-		}
+		if (new_peak(&r->asked, rss) && r->w->lines)
+			lines_now(r->w->lines);
 	}
 	if (e->kind == EVENT_GC) {
 		r->cycles++;
 		r->late += e->gc.late;
 	}
 	queue_put(&r->queue, e);
-	pthread_mutex_lock(&r->lock);
-	r->w->stop |= r->failed;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_lock(&r->keep.lock);
+	r->w->stop |= r->keep.failed;
+	pthread_mutex_unlock(&r->keep.lock);
 }
 
 static bool take_options(const struct request *q, struct watch_options *o, bytes *ret_max,
@@ -225,7 +222,7 @@ static const char *why_it_ended(const struct recorder *r, const struct err *err)
 	case WATCH_SIGNAL:
 		return "stopped by a signal";
 	default:
-		return r->failed ? r->err.msg : "";
+		return r->keep.failed ? r->keep.err.msg : "";
 	}
 }
 
@@ -255,7 +252,8 @@ enum exit_code record_run(const struct request *q, struct str *messages)
 	CLEANUP(arena_free) struct arena a = {0};
 	struct watch_options o = {0};
 	struct watch w = {.signals = -1};
-	struct recorder r = {.w = &w, .last_whole = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct recorder r = {.w = &w,
+			     .keep = {.last_whole = -1, .lock = PTHREAD_MUTEX_INITIALIZER}};
 	struct recording_info info = {0};
 	struct err err = {0};
 	struct source_word word;
@@ -281,12 +279,13 @@ enum exit_code record_run(const struct request *q, struct str *messages)
 				       .hz = o.hz,
 				       .limit = memory_limit(w.source),
 				       .max_size = max};
-	sampler_began(w.sampler, &info.began_unix_ns);
-	if (!recording_create(path, &info, &r.rec, &err))
+	r.keep.began = sampler_began(w.sampler, &info.began_unix_ns);
+	r.keep.name = w.source->name;
+	if (!recording_create(path, &info, &r.keep.rec, &err))
 		goto failed;
 	if (!queue_open(&r, &err) ||
-	    !lines_open(word.pid, every, take_ledger, &r, &w.lines, &err)) {
-		recording_end(r.rec, 0, err.msg, NULL);
+	    !lines_open(word.pid, every, ledger_keep, &r.keep, &w.lines, &err)) {
+		recording_end(r.keep.rec, 0, err.msg, NULL);
 		goto failed;
 	}
 	str_addf(messages, "whyrss: recording process %d to ", word.pid);
@@ -298,12 +297,13 @@ enum exit_code record_run(const struct request *q, struct str *messages)
 	lines_close(w.lines);
 	w.lines = NULL;
 	queue_close(&r.queue);
-	ended = recording_end(r.rec, r.seen_ns, why_it_ended(&r, &err), r.failed ? NULL : &r.err);
+	ended = recording_end(r.keep.rec, r.seen_ns, why_it_ended(&r, &err),
+			      r.keep.failed ? NULL : &r.keep.err);
 	size = recording_file_bytes(path);
 	add_summary(&r, path, size, messages);
-	if (r.failed || !ended) {
-		err_in(&r.err, "the recording ends here, what was written is kept");
-		message_add(messages, &r.err);
+	if (r.keep.failed || !ended) {
+		err_in(&r.keep.err, "the recording ends here, what was written is kept");
+		message_add(messages, &r.keep.err);
 		code = EXIT_FAILED;
 	} else if (w.state == WATCH_GONE) {
 		message_add(messages, &err);

@@ -5,9 +5,12 @@
 #ifndef FRONT_WATCH_H
 #define FRONT_WATCH_H
 
+#include <pthread.h>
+
 #include "front/run.h"
 #include "front/source.h"
 #include "series/lines.h"
+#include "series/recording.h"
 #include "series/sampler.h"
 
 /** Runs a VIEW_WATCH command; prints its answer itself, messages go to `messages`. */
@@ -65,6 +68,25 @@ bool put_out(struct str *s);
 
 /** Writes messages to stderr now and empties them. */
 void put_err(struct str *messages);
+
+/** Writes ledgers into a recording: each one's lines, the whole once a minute and at each new peak.
+ */
+struct ledger_keeper {
+	struct recording *rec;
+	const char *name;     /* of the target, as the user would name it */
+	int64_t began;	      /* CLOCK_MONOTONIC */
+	pthread_mutex_t lock; /* of the rest */
+	bytes peak;	      /* of a ledger that was written */
+	int64_t last_whole;   /* -1: none */
+	bool failed;
+	struct err err; /* of the first failure */
+};
+/** A ledger_sink; ctx: a struct ledger_keeper. */
+void ledger_keep(void *ctx, const struct event *at, const struct ledger *l);
+void keeper_failed(struct ledger_keeper *k, const struct err *err);
+/** Whether this RSS is so much above `asked`, which it then becomes, that it is worth a ledger of
+ * its own. */
+bool new_peak(bytes *asked, bytes rss);
 
 enum exit_code record_run(const struct request *q, struct str *messages);
 enum exit_code whatif_run_command(const struct request *q, const struct outlet *to,

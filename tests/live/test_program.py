@@ -9,6 +9,7 @@ import time
 import pytest
 from conftest import ROOT, WHYRSS, whyrss
 from demos import Demo, build
+from test_record import wait_for
 
 sys.path.insert(0, str(ROOT / "tests/bench"))
 
@@ -31,14 +32,16 @@ def test_run_watches(tmp_path):
     p = subprocess.Popen([WHYRSS, "run", "-o", str(db), "--", build("nothing")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, text=True)
     assert p.stdout.readline().startswith("ready")
-    time.sleep(1)
+    wait_for(db, "SELECT count(*) FROM ledger", 2)
     p.send_signal(signal.SIGTERM)       # passed on: the demo has no handler
     p.wait(20)
     assert p.returncode == 128 + 15
-    assert "GC cycles" in p.stderr.read()
+    said = p.stderr.read()
+    assert "GC cycles" in said and "heap.live" in said
     got = json.loads(whyrss(db, "--json")[1])
     assert got["ended"] == "the program has ended" and got["samples"] >= 5
     assert got["gc"]["cycles"] >= 2     # from its first moment
+    assert got["ledgers"] >= 2 and got["peak"]["sites"] is not None and sum(x["peak"] for x in got["lines"]) == got["peak"]["ledger_rss"]
 
 
 def test_run_gctrace():

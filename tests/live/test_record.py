@@ -229,6 +229,39 @@ def test_no_leak(tmp_path):
     assert got["rss"]["trend"] == "flat" and "no leak" in got["words"][0]
 
 
+def test_leak_or_plateau(tmp_path):
+    """Programs that really leak, in Go and in C, and one that only fills up: the words, the line and the call site."""
+    exe = tmp_path / "leaker"
+    subprocess.run(["go", "build", "-o", exe, "."], cwd=ROOT / "tests/live/leaker", check=True, env={**os.environ, "GOFLAGS": "-buildvcs=false"})
+    with contextlib.ExitStack() as stack:
+        procs = {how: stack.enter_context(subprocess.Popen([exe, how], stdout=subprocess.PIPE, text=True)) for how in ("go", "c", "plateau")}
+        for p in procs.values():
+            stack.callback(p.kill)
+            assert p.stdout.readline() == "ready\n"
+        recorders = [record(p.pid, tmp_path / f"{how}.db", "--duration", "14s") for how, p in procs.items()]
+        for r in recorders:
+            _, err = r.communicate(timeout=60)
+            assert r.returncode == 0, err
+    got = {how: story(tmp_path / f"{how}.db") for how in procs}
+    lines = {how: {x["id"]: x for x in g["lines"]} for how, g in got.items()}
+    words = {how: " ".join(g["words"]) for how, g in got.items()}
+    assert got["go"]["rss"]["trend"] == "rising" and lines["go"]["heap.live"]["trend"] == "rising"
+    assert "RSS grows" in words["go"] and "reached in about" in words["go"] and "the Go heap holds more and more" in words["go"], words["go"]
+    assert any("main.leakGo" in s["stack"] and s["trend"] == "rising" for s in got["go"]["sites"]) and "main.leakGo" in words["go"]
+    assert lines["c"]["native.used"]["trend"] == "rising" and lines["c"]["heap.live"]["trend"] != "rising"
+    assert "while the Go heap is flat: a leak in C code" in words["c"], words["c"]
+    assert not any("leakGo" in s["stack"] for s in got["c"]["sites"])
+    assert got["plateau"]["rss"]["trend"] in ("levelling-off", "flat"), words["plateau"]
+    assert "no leak" in words["plateau"]
+    # the slope is what the program really did, whatever the machine made of its 8 MiB a second
+    for how, line in (("go", "heap.live"), ("c", "native.used")):
+        with sqlite3.connect(tmp_path / f"{how}.db") as q:
+            first, last = (q.execute(f"SELECT t, {line.replace('.', '_')} FROM ledger ORDER BY t {order} LIMIT 1").fetchone()
+                           for order in ("ASC", "DESC"))
+        really = (last[1] - first[1]) / (last[0] - first[0]) * 60e9
+        assert abs(lines[how][line]["bytes_per_min"] - really) < 0.35 * really, (how, lines[how][line], really)
+
+
 def test_foreign_files(tmp_path):
     foreign = tmp_path / "foreign.db"
     with sqlite3.connect(foreign) as q:

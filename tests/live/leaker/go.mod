@@ -1,0 +1,3 @@
+module whyrss.test/leaker
+
+go 1.21
