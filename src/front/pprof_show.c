@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "front/pprof.h"
+#include "pprof/layout.h"
 
 #define SOURCE_FILE_MAX ((size_t)64 << 20)
 #define PICTURE_MAX	((bytes)1 << 30)
@@ -111,8 +112,11 @@ bool pprof_filter(const char *const *argv, const struct str *in, bytes limit, st
 	close(from[0]);
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
 		return err_os(err, ERR_OS, "%s", argv[0]);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return err_set(err, ERR_OS, "%s: not found", argv[0]);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+		err_set(err, ERR_OS, "%s: not found", argv[0]);
+		err->os = ENOENT;
+		return false;
+	}
 	if (out->n >= limit)
 		return err_set(err, ERR_LIMIT, "%s: prints more than %llu MB", argv[0],
 			       (unsigned long long)(limit >> 20));
@@ -123,17 +127,30 @@ bool pprof_filter(const char *const *argv, const struct str *in, bytes limit, st
 	return true;
 }
 
-static bool draw(const char *format, struct str *report, struct err *err)
+/* Without dot, a picture of our own: SVG only. */
+static bool draw(const char *format, struct str *report, struct str *messages, struct err *err)
 {
 	char option[16];
 	const char *const argv[] = {"dot", option, NULL};
 	struct str picture = {0};
+	bool ok;
 
 	snprintf(option, sizeof(option), "-T%s", format);
-	if (!pprof_filter(argv, report, PICTURE_MAX, &picture, err)) {
+	ok = pprof_filter(argv, report, PICTURE_MAX, &picture, err);
+	if (!ok && err->os == ENOENT && !strcmp(format, "svg")) {
+		struct arena a;
+
+		arena_init(&a, 0);
+		picture.n = 0;
+		str_add(messages,
+			"dot is not installed: the picture is simpler than graphviz' own\n");
+		ok = layout_svg(report->s ? report->s : "", &a, &picture, err);
+		arena_free(&a);
+	}
+	if (!ok) {
 		str_free(&picture);
 		return err_in(err,
-			      "failed to execute dot; is graphviz installed? -dot goes without");
+			      "failed to execute dot; is graphviz installed? -svg goes without");
 	}
 	str_free(report);
 	*report = picture;
@@ -313,7 +330,7 @@ bool pprof_show(const struct pprof *p, const struct pprof_config *c,
 		return show_plain(p, c, cmd, pattern, &env, out, messages, err);
 	ok = pprof_report(p, c, cmd, pattern, &env, &report, messages, err);
 	if (ok && *cmd->dot)
-		ok = draw(cmd->dot, &report, err);
+		ok = draw(cmd->dot, &report, messages, err);
 	if (ok && *output) {
 		CLEANUP(cleanup_fd)
 		int fd = open(output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
