@@ -47,11 +47,6 @@ enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, str
 		pprof_flags_help(out);
 		return EXIT_ANSWERED;
 	}
-	if (*call.http) {
-		err_set(&err, ERR_USAGE,
-			"-http: this version has no page for profiles yet; take a report, as -top");
-		return failed(&err, messages);
-	}
 	give_up_rights(&call, &a);
 	if (!pprof_fetch(&call.from, &a, &p, &partly, messages, &err))
 		return failed(&err, messages);
@@ -65,6 +60,8 @@ enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, str
 			str_make_plain(out);
 		if (!ok)
 			return failed(&err, messages);
+	} else if (*call.http) {
+		return pprof_http(&call, &p, &a, messages);
 	} else {
 		str_make_plain(messages);
 		(void)!write(STDERR_FILENO, messages->s, messages->n);

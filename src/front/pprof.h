@@ -87,6 +87,13 @@ void pprof_shown_end(struct pprof_shown *shown);
 void pprof_shell(const struct pprof *p, const struct pprof_config *c, const char *tools,
 		 struct arena *mem);
 
+/** Opens an address in a browser of the user's; it goes on beside this. False: there is none. */
+bool pprof_browse(const char *url, struct arena *mem);
+
+/** -http: the page of `whyrss serve` with this profile, whose arena it takes. */
+enum exit_code pprof_http(const struct pprof_call *call, const struct pprof *p, struct arena *mem,
+			  struct str *messages);
+
 /** `whyrss pprof …`: argv[0] is "pprof". */
 enum exit_code pprof_run(int argc, const char *const *argv, struct str *out, struct str *messages);
 /** What a profile alone is answered with: `whyrss pprof -top SOURCE`. */

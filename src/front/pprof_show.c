@@ -224,15 +224,56 @@ static bool start(char *const *argv, bool background, int *ret_status)
 	return pid > 0 && !why;
 }
 
-/* The first viewer that is there, with the file; BROWSER first where a browser is wanted. */
+/* Starts the first that is there of programs split by '|', with a file or an address. */
+static bool start_first(char *names, char *what, bool background, struct arena *mem,
+			int *ret_status)
+{
+	for (char *p = names; *p;) {
+		size_t n = strcspn(p, "|");
+		char *name = arena_strndup(mem, p, n), *argv[16], *save_ptr;
+		int argc = 0;
+
+		p += n + (p[n] == '|');
+		for (char *w = strtok_r(name, " ", &save_ptr); w && argc < 14;
+		     w = strtok_r(NULL, " ", &save_ptr))
+			argv[argc++] = w;
+		argv[argc] = what;
+		argv[argc + 1] = NULL;
+		if (argc && start(argv, background, ret_status))
+			return true;
+	}
+	return false;
+}
+
+/* Browsers, the user's own first. */
+static void browsers(struct str *to)
+{
+	const char *own = getenv("BROWSER"), *desk = getenv("DISPLAY");
+
+	str_addf(to, "%s%schrome|google-chrome|chromium|firefox|sensible-browser%s",
+		 own && *own ? own : "", own && *own ? "|" : "", desk && *desk ? "|xdg-open" : "");
+}
+
+bool pprof_browse(const char *url, struct arena *mem)
+{
+	struct str names = {0};
+	int status;
+	bool ok;
+
+	browsers(&names);
+	ok = start_first(names.s, arena_strdup(mem, url), true, mem, &status);
+	str_free(&names);
+	return ok;
+}
+
+/* Gives the report to the first viewer that is there. */
 static bool view(const struct pprof_command *cmd, const struct str *report,
 		 struct pprof_shown *shown, struct err *err)
 {
-	static const char browsers[] = "chrome|google-chrome|chromium|firefox|sensible-browser";
-	const char *tmp = getenv("TMPDIR"), *own = getenv("BROWSER"), *desk = getenv("DISPLAY");
+	const char *tmp = getenv("TMPDIR");
 	char dir[PATH_MAX - 32], path[PATH_MAX];
 	struct str names = {0};
-	bool found = false;
+	bool found;
 	int status = 0;
 
 	snprintf(dir, sizeof(dir), "%s/", tmp && *tmp ? tmp : "/tmp");
@@ -240,28 +281,17 @@ static bool view(const struct pprof_command *cmd, const struct str *report,
 		return false;
 	*VEC_PUSH(shown->mem, &shown->files) = arena_strdup(shown->mem, path);
 	if (!strcmp(cmd->viewers, "@"))
-		str_addf(&names, "%s%s%s%s", own && *own ? own : "", own && *own ? "|" : "",
-			 browsers, desk && *desk ? "|xdg-open" : "");
+		browsers(&names);
 	else
 		str_add(&names, cmd->viewers);
-	for (char *p = names.s; *p && !found;) {
-		size_t n = strcspn(p, "|");
-		char *name = arena_strndup(shown->mem, p, n), *argv[16], *save_ptr;
-		int argc = 0;
-
-		p += n + (p[n] == '|');
-		for (char *w = strtok_r(name, " ", &save_ptr); w && argc < 14;
-		     w = strtok_r(NULL, " ", &save_ptr))
-			argv[argc++] = w;
-		argv[argc] = path;
-		argv[argc + 1] = NULL;
-		found = argc && start(argv, shown->shell, &status);
-	}
-	str_free(&names);
+	found = start_first(names.s, path, shown->shell, shown->mem, &status);
 	shown->last_ms = clock_ms();
 	if (!found)
-		return err_set(err, ERR_OS, "%s: none of the programs that show it is there: %s",
-			       cmd->name, strcmp(cmd->viewers, "@") ? cmd->viewers : browsers);
+		err_set(err, ERR_OS, "%s: none of the programs that show it is there: %.150s",
+			cmd->name, names.s);
+	str_free(&names);
+	if (!found)
+		return false;
 	if (WIFEXITED(status) && WEXITSTATUS(status))
 		return err_set(err, ERR_OS, "%s: the viewer ended with exit code %d", cmd->name,
 			       WEXITSTATUS(status));
