@@ -390,13 +390,15 @@ static void fit(const struct page *p, struct grid *g)
 
 static void add_bar(struct page *p, double v, double most, uint32_t width)
 {
-	double eighths = most > 0 ? fabs(v) / most * width * 8 : 0;
-	uint32_t full = (uint32_t)(eighths / 8), part = (uint32_t)eighths % 8;
+	double eighths = most > 0 ? fmin(fabs(v) / most, 1) * width * 8 : 0;
+	uint32_t full, part;
 	enum ink i = v < 0 ? INK_LESS : INK_BAR;
 	char block[] = "\xe2\x96\x88";
 
-	if (isnan(v) || eighths < 1)
+	if (isnan(v) || isinf(v) || !(eighths >= 1)) /* nor is a part of infinity a number */
 		return;
+	full = (uint32_t)eighths / 8;
+	part = (uint32_t)eighths % 8;
 	ink(p, i);
 	for (uint32_t k = 0; k < full; k++)
 		str_add(p->to, v < 0 ? "\xe2\x96\x91" : "\xe2\x96\x88");
