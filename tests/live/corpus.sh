@@ -31,7 +31,6 @@ nats-server|github.com/nats-io/nats-server/v2|v2.10.22|go1.22.12|0|-ldflags=-s\ 
 hugo|github.com/gohugoio/hugo|v0.165.0|go1.27.4|0|
 prometheus|github.com/prometheus/prometheus/cmd/prometheus|v0.316.0|local|0|-tags=remove_all_sd
 prometheus-debian|deb:prometheus|||
-coredns|github.com/coredns/coredns|v1.15.0|local|0|
 etcd-stripped|twin:etcd|v3.7.3|||
 caddy-stripped|twin:caddy|v2.11.9|||
 pebble-stripped|twin:pebble|v2.1.7|||
@@ -237,15 +236,6 @@ prometheus_shrink() { prometheus_delete 9090; }
 prometheus_debian_up() { prometheus_start 9091 9098; }
 prometheus_debian_grow() { prometheus_churn 9098; }
 prometheus_debian_shrink() { prometheus_delete 9091; }
-
-coredns_up() {                                           # it answers every name itself and keeps the answers
-  free_ports 5300 6053
-  printf '.:5300 {\n bind 127.0.0.1\n pprof 127.0.0.1:6053\n cache { success 400000 3600 3600 }\n' > Corefile
-  printf ' template IN A {\n  answer "{{ .Name }} 3600 IN A 127.0.0.1"\n }\n}\n' >> Corefile
-  start 5300 127.0.0.1:6053 "$BIN" -conf Corefile -quiet
-}
-coredns_grow() { load dns 5300 "${N:-60000}"; }          # N names that were not asked for before
-coredns_shrink() { :; }                                  # its cache only changes places
 
 # ---- ----
 

@@ -160,22 +160,6 @@ def churn(port, n, scrapes):
     print("series served:", served * n)
 
 
-def dns(port, n):
-    """n questions for as many names, 32 under way at a time; one that is lost is lost."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.settimeout(1)
-        s.connect((HOST, port))
-        for first in range(0, n, 32):
-            for i in range(first, min(first + 32, n)):
-                label = b"name-%08d" % i
-                s.send(i.to_bytes(4, "big")[2:] + bytes([1, 0, 0, 1, 0, 0, 0, 0, 0, 0, len(label)]) + label + b"\x07example\x03org\0\0\1\0\1")
-            try:
-                for _ in range(first, min(first + 32, n)):
-                    s.recv(512)
-            except TimeoutError:
-                pass
-
-
 def prometheus_delete(port):
     conn = http.client.HTTPConnection(HOST, port, timeout=60)
     match = urllib.parse.urlencode({"match[]": '{job="churn"}'})
@@ -185,7 +169,7 @@ def prometheus_delete(port):
 
 LOADS = {
     "etcd": etcd, "http": web, "nats": nats, "nats-purge": nats_purge, "hugo-pages": hugo_pages, "until": until,
-    "churn": churn, "prometheus-delete": prometheus_delete, "dns": dns,
+    "churn": churn, "prometheus-delete": prometheus_delete,
 }
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ HOME = pathlib.Path(os.environ.get("ROOT", "/tmp/corpus"))
 # The short form builds only what compiles quickly; a program that is there already is always used.
 PROGRAMS = [("etcd", False), ("caddy", True), ("pebble", False), ("hugo", True), ("prometheus", True),
             # release builds: our own -s -w, one whose makers strip it, and what Debian serves
-            ("etcd-stripped", True), ("caddy-stripped", True), ("pebble-stripped", True), ("nats-server", True), ("prometheus-debian", True),
-            ("coredns", True)]
+            ("etcd-stripped", True), ("caddy-stripped", True), ("pebble-stripped", True), ("nats-server", True), ("prometheus-debian", True)]
 
 
 def corpus(action, name, timeout=600, **env):
