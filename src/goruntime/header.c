@@ -233,12 +233,14 @@ static void count_goroutines(struct reading *r, struct counters *c)
 	c->goroutines = n < 1 ? 1 : (uint64_t)n;
 }
 
-#define HISTOGRAM_COUNTS 160U /* runtime/histogram.go since 1.20 */
+/* runtime/histogram.go: since 1.20 with an overflow, before that finer. */
+enum { HISTOGRAM_COUNTS = 160, HISTOGRAM_COUNTS_119 = 720 };
 
 static uint64_t *read_histogram(struct reading *r, const uint8_t *base, struct field f)
 {
 	const struct layout *l = r->l;
-	uint32_t n = HISTOGRAM_COUNTS;
+	bool old = l->timeHistogram_overflow.width == 0;
+	uint32_t n = old ? HISTOGRAM_COUNTS_119 : HISTOGRAM_COUNTS;
 	if (f.width == 0 || l->timeHistogram_counts.width != 8 * n)
 		return NULL;
 	uint64_t *h = ARENA_ARRAY(r->mem, uint64_t, n + 2);
@@ -246,6 +248,7 @@ static uint64_t *read_histogram(struct reading *r, const uint8_t *base, struct f
 	h[0] = get(at, l->timeHistogram_underflow);
 	memcpy(h + 1, at + l->timeHistogram_counts.off, (size_t)n * 8);
 	h[n + 1] = get(at, l->timeHistogram_overflow);
+	r->s->counters->n_histogram = n + (old ? 1 : 2);
 	return h;
 }
 

@@ -279,8 +279,9 @@ struct counters {
 	int64_t mutex_wait;
 	int64_t nanotime;	 /* the target's clock when it was read (CLOCK_MONOTONIC) */
 	uint64_t starting_stack; /* startingStackSize; 0: not read */
-	/* histograms of runtime/metrics, 162 counts each with underflow first and overflow last;
-	 * NULL: not there */
+	/* histograms of runtime/metrics, n_histogram counts each: underflow first, then 160 and
+	 * overflow last, or 720 (1.18, 1.19); NULL: not there */
+	uint32_t n_histogram;
 	uint64_t *h_sched_latency, *h_stop_gc, *h_stop_other, *h_pause_gc, *h_pause_other;
 };
 

@@ -85,6 +85,23 @@ void time_buckets(double ret[TIME_BUCKETS + 1])
 	ret[n] = INFINITY;
 }
 
+/* Until 1.19: nanoseconds up to 15, then powers of two from 2^4 to 2^47, 16 buckets each. */
+enum { OLD_SUB_BITS = 4, OLD_SUB = 1 << OLD_SUB_BITS, OLD_POWERS = 44 };
+_Static_assert((OLD_POWERS + 1) * OLD_SUB + 1 == TIME_BUCKETS_119, "as the runtime counts them");
+
+static void time_buckets_119(double ret[TIME_BUCKETS_119 + 1])
+{
+	unsigned n = 0;
+
+	ret[n++] = -INFINITY;
+	for (uint64_t j = 0; j < OLD_SUB; j++)
+		ret[n++] = (double)j / 1e9;
+	for (unsigned i = 0; i < OLD_POWERS; i++)
+		for (uint64_t j = 0; j < OLD_SUB; j++)
+			ret[n++] = (double)((uint64_t)1 << (i + OLD_SUB_BITS) | j << i) / 1e9;
+	ret[n] = INFINITY;
+}
+
 static struct value histogram(struct arena *a, struct value counts, struct value buckets)
 {
 	struct value o = value_object(a);
@@ -96,27 +113,31 @@ static struct value histogram(struct arena *a, struct value counts, struct value
 
 /*
  * What came together with something that a snapshot tells: with the memory limit (1.19) the limiter
- * and the sizes of stacks, with the CPU classes (1.20) the mutex clock and today's shape of
- * histograms, with the count of goroutines created (1.26) that the runtime's own are in
- * /sched/goroutines.
+ * and the sizes of stacks, with the CPU classes (1.20) the mutex clock, with the count of
+ * goroutines created (1.26) that the runtime's own are in /sched/goroutines.
  */
 struct release_has {
 	bool limiter, clocks, system;
 };
 
-static struct value times(struct arena *a, struct release_has has, const uint64_t *n)
+static struct value times(struct arena *a, const struct counters *c, const uint64_t *n)
 {
 	struct value counts, buckets;
-	double at[TIME_BUCKETS + 1];
+	double at[TIME_BUCKETS_119 + 1];
 
-	if (!n || !has.clocks)
+	if (!n)
+		return value_null();
+	if (c->n_histogram == TIME_BUCKETS)
+		time_buckets(at);
+	else if (c->n_histogram == TIME_BUCKETS_119)
+		time_buckets_119(at);
+	else
 		return value_null();
 	counts = value_array(a);
 	buckets = value_array(a);
-	time_buckets(at);
-	for (unsigned i = 0; i < TIME_BUCKETS; i++)
+	for (unsigned i = 0; i < c->n_histogram; i++)
 		value_push(a, counts, value_uint(n[i]));
-	for (unsigned i = 0; i <= TIME_BUCKETS; i++)
+	for (unsigned i = 0; i <= c->n_histogram; i++)
 		value_push(a, buckets, value_double(at[i])); /* ±Inf leaves as null */
 	return histogram(a, counts, buckets);
 }

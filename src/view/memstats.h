@@ -51,7 +51,8 @@ struct memstats memstats_compute(const struct counters *c);
 
 /** Boundaries in seconds of the time histograms of runtime/metrics: one more than their counts; the
  * ends are infinite. */
-#define TIME_BUCKETS 162
+#define TIME_BUCKETS	 162
+#define TIME_BUCKETS_119 721 /* of 1.18 and 1.19 */
 void time_buckets(double ret[TIME_BUCKETS + 1]);
 
 /**

@@ -56,8 +56,7 @@ def check_fields(got, want, later):
     return len(want)
 
 
-# Not read: until 1.19 the first two have another shape.
-OLD_HISTOGRAMS = {"/gc/pauses:seconds", "/sched/latencies:seconds"}
+# Not read.
 UNKNOWN = {f"/gc/{a}s/{b}:{a}s" for a in ("cleanup", "finalizer") for b in ("executed", "queued")}
 
 
@@ -79,9 +78,9 @@ def flushed(stats):
 
 def check_metrics(stats, want, later):
     """The metrics of a memstats answer, and of a later one, against the program's own; returns how many."""
-    got, skip = stats["metrics"], OLD_HISTOGRAMS if "/cpu/classes/total:cpu-seconds" not in want else set()   # before 1.20
+    got, skip = stats["metrics"], set()
     if "/gc/limiter/last-enabled:gc-cycle" not in want:    # 1.18
-        got, skip = flushed(stats), skip | {"/gc/heap/allocs-by-size:bytes"}
+        got, skip = flushed(stats), {"/gc/heap/allocs-by-size:bytes"}
     wrong, known = {}, 0
     for key, w in want.items():
         if key.startswith("/godebug/") or key in UNKNOWN or key in skip:
@@ -91,8 +90,8 @@ def check_metrics(stats, want, later):
         if g is None:
             wrong[key] = None
         elif isinstance(w, dict):
-            if len(g["buckets"]) != len(w["buckets"]) or len(g["counts"]) != len(w["counts"]):
-                wrong[key] = (len(g["buckets"]), len(w["buckets"]))
+            if g["buckets"] != w["buckets"] or len(g["counts"]) != len(w["counts"]):
+                wrong[key] = (g["buckets"], w["buckets"])
             elif abs(sum(g["counts"]) - sum(w["counts"])) > max(500, 0.01 * sum(w["counts"])):
                 wrong[key] = (sum(g["counts"]), sum(w["counts"]))
         else:
@@ -120,7 +119,7 @@ def test_metrics(go):
         got = view("memstats", d.pid)
         want = d.truth()["metrics"]
         later = view("memstats", d.pid)
-    assert check_metrics(got, want, later) >= (35 if "/cpu/classes/total:cpu-seconds" in want else 26)
+    assert check_metrics(got, want, later) >= (35 if "/cpu/classes/total:cpu-seconds" in want else 28)
 
 
 def test_text_has_every_field():

@@ -226,6 +226,7 @@ static void test_metrics(void **state)
 	assert_false(r.partial);
 
 	f.counters.gcPercent = -1; /* off */
+	f.counters.n_histogram = TIME_BUCKETS;
 	f.counters.h_sched_latency = h = ARENA_ARRAY(&f.mem, uint64_t, TIME_BUCKETS);
 	h[0] = 1;
 	h[TIME_BUCKETS - 1] = 2;
@@ -236,9 +237,17 @@ static void test_metrics(void **state)
 	assert_int_equal(value_count(value_get(v, "counts")), TIME_BUCKETS);
 	assert_int_equal(value_get(v, "counts")->list->items.v[TIME_BUCKETS - 1].v.u, 2);
 	f.counters.has_cpu = false; /* before 1.20 the histograms had another shape */
+	f.counters.n_histogram = TIME_BUCKETS_119;
+	f.counters.h_sched_latency = h = ARENA_ARRAY(&f.mem, uint64_t, TIME_BUCKETS_119);
+	h[TIME_BUCKETS_119 - 1] = 3;
 	assert_true(fixture_ask(&f, "memstats", NULL, &r, &err));
 	metrics = *member(&r, "metrics");
-	assert_int_equal(value_get(&metrics, "/sched/latencies:seconds")->kind, VALUE_NULL);
+	v = value_get(&metrics, "/sched/latencies:seconds");
+	assert_int_equal(value_count(value_get(v, "buckets")), TIME_BUCKETS_119 + 1);
+	assert_int_equal(value_get(v, "counts")->list->items.v[TIME_BUCKETS_119 - 1].v.u, 3);
+	/* of the values below 16 ns each has its own, then there are 16 for each power of two */
+	assert_true(value_get(v, "buckets")->list->items.v[3].v.d == 2e-9);
+	assert_true(value_get(v, "buckets")->list->items.v[34].v.d == 34e-9);
 	assert_int_equal(value_get(&metrics, "/sync/mutex/wait/total:seconds")->kind, VALUE_NULL);
 	fixture_close(&f);
 }
