@@ -20,6 +20,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 
 # name | package | version | toolchain | CGO_ENABLED | build flags
 # They differ on purpose: release of Go, with C or without, stripped (as nats-server's and Debian's own are) or not.
+# One that is served is the same program with net/http/pprof, on a port of its own, stripped.
 # A twin is the same program from the same source, linked with -s -w; it has the original's ports, so that one of them runs.
 # Prometheus is built without the service discoveries of the clouds, most of its dependencies.
 LIST='
@@ -34,6 +35,7 @@ prometheus-debian|deb:prometheus|||
 etcd-stripped|twin:etcd|v3.7.3|||
 caddy-stripped|twin:caddy|v2.11.9|||
 pebble-stripped|twin:pebble|v2.1.7|||
+pebble-served|served:pebble|v2.1.7|||
 '
 
 die() { echo "corpus.sh: $*" >&2; exit 2; }
@@ -68,6 +70,19 @@ build_twin() {
   eval "go build -p 1 $flags -ldflags='-s -w' -o '$ROOT/bin/$1' '$pkg'" > twin.log 2>&1
 }
 
+build_served() {
+  local pkg ver tc cgo flags module dir
+  IFS='|' read -r _ pkg ver tc cgo flags < <(grep "^$2|" <<<"$LIST")
+  [ -f "$ROOT/src/$2/go.sum" ] || build_go "$2" "$pkg" "$ver" "$tc" "$cgo" "$flags" || return 1
+  export GOTOOLCHAIN=$tc GOFLAGS=-buildvcs=false GOWORK=off CGO_ENABLED=$cgo
+  cd "$ROOT/src/$2"; module=${pkg%/cmd/*}; dir=$(go list -m -f '{{.Dir}}' "$module")
+  rm -rf "$ROOT/src/$1"; mkdir -p "$ROOT/src/$1"; cp go.mod go.sum main.go "$ROOT/src/$1"; cd "$ROOT/src/$1"
+  cp -r "$dir" module; chmod -R u+w module; go mod edit -replace "$module=./module"
+  printf 'package main\n\nimport (\n\t"net/http"\n\t_ "net/http/pprof"\n)\n\nfunc init() { go http.ListenAndServe("127.0.0.1:6064", nil) }\n' \
+    > "module${pkg#"$module"}/served.go"
+  go build -p 1 -ldflags='-s -w' -o "$ROOT/bin/$1" "$pkg" > build.log 2>&1
+}
+
 build() {
   local want=" $* " name pkg ver tc cgo flags t0 strip failed=0
   mkdir -p "$ROOT/bin" "$ROOT/src"
@@ -75,7 +90,7 @@ build() {
     [ -n "$name" ] || continue
     [ "$want" = "  " ] || case $want in *" $name "*) ;; *) continue;; esac
     t0=$SECONDS
-    if case $pkg in deb:*) (build_deb "$name" "${pkg#deb:}");; twin:*) (build_twin "$name" "${pkg#twin:}");; *) (build_go "$name" "$pkg" "$ver" "$tc" "$cgo" "$flags");; esac; then
+    if case $pkg in deb:*) (build_deb "$name" "${pkg#deb:}");; twin:*) (build_twin "$name" "${pkg#twin:}");; served:*) (build_served "$name" "${pkg#served:}");; *) (build_go "$name" "$pkg" "$ver" "$tc" "$cgo" "$flags");; esac; then
       if readelf -SW "$ROOT/bin/$name" | grep -q ' \.symtab '; then strip=unstripped; else strip=stripped; fi
       [ -n "$ver" ] || ver=$(dpkg-deb -f "$ROOT/src/$name"/*.deb Version)
       printf '%s\tok\t%s\t%s\t%ss\t%s\t%s\n' "$name" "$ver" "$(go version "$ROOT/bin/$name" | awk '{ print $NF }')" \
@@ -172,6 +187,11 @@ pebble_up() {                                            # its load is its own; 
   rm -rf data; mkdir data
   start - - "$BIN" bench ycsb data --workload A --cache $((512 << 20)) --duration 600s --concurrency 2 \
     --initial-keys 200000 --values 1000 --max-size 4096
+}
+pebble_served_up() {                                     # nearly quiet once its first keys are written
+  free_ports 6064; rm -rf data; mkdir data
+  start 6064 127.0.0.1:6064 "$BIN" bench ycsb data --workload A --cache $((64 << 20)) --duration 900s --concurrency 1 --rate 5 \
+    --initial-keys 50000 --values 1000 --max-size 4096
 }
 pebble_grow() { sleep "${N:-30}"; }
 pebble_shrink() { :; }
