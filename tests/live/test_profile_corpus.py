@@ -1,5 +1,6 @@
 """The profile of real programs from outside is the one that they serve themselves, stack by stack; cores and captures say the same."""
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -51,23 +52,33 @@ def test_published_is_what_it_serves(quiet, kind, tmp_path):
     print(kind, len(rows(got)), "stacks are equal")
 
 
+def stop(pid):
+    """Each thread stops on its own."""
+    os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + 60
+    while any((t / "stat").read_text(errors="replace").rsplit(")", 1)[1].split()[0] != "T" for t in pathlib.Path(f"/proc/{pid}/task").iterdir()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_cores_and_captures_say_the_same(quiet, tmp_path):
     pid, _ = quiet
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     try:
-        whyrss("capture", pid, "-o", tmp_path / "c.whyrss", timeout=120)
-        kinds = [(k, how) for k in ("heap", "allocs", "goroutine", "threadcreate", "stacks", "fragmentation") for how in ("published", "now")
-                 if how == "published" or k in ("heap", "allocs")]
-        live = {k: take(pid, tmp_path / "p", "--kind", k[0], "--as", k[1]) for k in kinds}
+        whyrss("capture", pid, "--stacks", "-o", tmp_path / "c.whyrss", timeout=120)
+        asked = [("--kind", k, "--as", how) for k in ("heap", "allocs") for how in ("published", "now")]
+        asked += [("--kind", k) for k in ("goroutine", "threadcreate", "stacks", "fragmentation")]
+        live = {a: take(pid, tmp_path / "p", *a) for a in asked}
         targets = [tmp_path / "c.whyrss"]
         if shutil.which("gcore") and sum(int(line.split()[1]) for line in open(f"/proc/{pid}/status") if line.startswith("VmRSS")) < 2 << 20:
             subprocess.run(["gcore", "-o", tmp_path / "core", str(pid)], check=True, capture_output=True, timeout=300)
             targets.append(tmp_path / f"core.{pid}")
         for target in targets:
-            for k in kinds:
-                got = take(target, tmp_path / "q", "--kind", k[0], "--as", k[1])
-                assert rows(got, every=True) == rows(live[k], every=True), (target, k)
-                assert heads(got) == heads(live[k]), (target, k)
+            # gdb lets a stopped process run for a moment when it attaches: of a core what no cycle has published meanwhile
+            for a in asked if target.suffix == ".whyrss" else [a for a in asked if "published" in a or "threadcreate" in a]:
+                got = take(target, tmp_path / "q", *a)
+                assert rows(got, every=True) == rows(live[a], every=True), (target, a)
+                assert heads(got) == heads(live[a]), (target, a)
             target.unlink()
     finally:
         os.kill(pid, signal.SIGCONT)
