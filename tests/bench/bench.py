@@ -365,7 +365,35 @@ nodes, on both cores 14 %; edges between the nodes that are shown, for what is m
 5 %; faulting in the memory of all these about 15 %. Inflating hides behind decoding; what is left is bound by memory.
 """
 
-PARTS = {"kernel": part_kernel, "tools": part_tools, "load": part_load, "soak": part_soak, "hour": part_hour, "pprof": part_pprof}
+
+def part_stripped(out, small):
+    """What it costs to find the runtime's variables without a symbol table, on real programs."""
+    tool = pathlib.Path(WHYRSS).resolve().parent / "tests/unit/globals"
+    subprocess.run(["ninja", "-C", str(tool.parents[2]), "--quiet", "tests/unit/globals"], check=True, stdout=subprocess.DEVNULL)
+    corpus = pathlib.Path(os.environ.get("ROOT", "/tmp/corpus")) / "bin"
+    script = str(ROOT / "tests/live/corpus.sh")
+    out.append("## Programs without symbols\n")
+    out.append("`./dev bench stripped`: opening a process (release, layout, the addresses of all variables) with its symbol table and as if it had none, "
+               "CPU time of `tests/unit/globals`, median (min–max) of 21 runs each.\n")
+    out.append("| program | file MiB | with symbols ms | without ms |")
+    out.append("| --- | --- | --- | --- |")
+    for name in ["etcd"] if small else ["etcd", "caddy", "prometheus"]:
+        if not (corpus / name).exists():
+            continue
+        run = subprocess.run(["bash", script, "up", name], capture_output=True, text=True)
+        if run.returncode != 0:
+            continue
+        try:
+            rows = [json.loads(subprocess.run([str(tool), run.stdout.split()[0]], capture_output=True, text=True, check=True).stdout)["ms"]
+                    for _ in range(22)][1:]
+        finally:
+            subprocess.run(["bash", script, "down", name], capture_output=True)
+        cells = [f"{statistics.median(v):.1f} ({min(v):.1f}–{max(v):.1f})" for v in zip(*rows)]
+        out.append(f"| {name} | {(corpus / name).stat().st_size / MIB:.0f} | {cells[0]} | {cells[1]} |")
+    out.append("")
+
+
+PARTS = {"kernel": part_kernel, "stripped": part_stripped, "tools": part_tools, "load": part_load, "soak": part_soak, "hour": part_hour, "pprof": part_pprof}
 
 
 def main():
