@@ -333,6 +333,7 @@ static bool is_g(struct finder *f, taddr g)
 	       rd_field(f, g, l->g_goid) < (uint64_t)1 << 48;
 }
 
+/** In a function of the program or of one of its plugins. */
 static bool is_code(const struct finder *f, taddr pc)
 {
 	for (uint32_t i = 0; i < f->n_texts; i++)
@@ -542,7 +543,7 @@ static bool is_bucket(struct finder *f, taddr at, uint64_t typ)
 		h += pc[i];
 		h += h << 10;
 		h ^= h >> 6;
-		text += pc[i] >= f->tables.text && pc[i] <= f->tables.etext;
+		text += is_code(f, pc[i]);
 	}
 	h += size;
 	h += h << 10;
