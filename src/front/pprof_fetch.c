@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/unit.h"
 #include "front/curl.h"
 #include "front/source.h"
 #include "image/elf.h"
@@ -497,6 +498,23 @@ static void save(struct fetching *f, const struct pprof *p)
 	str_free(&name);
 }
 
+/* Which limit it was, in the words of the user; the arena's name a part of it. */
+static bool limit_named(bytes limit, struct err *err)
+{
+	char text[UNIT_TEXT], what[sizeof(err->msg)];
+	char *last;
+
+	if (err->kind != ERR_LIMIT || !strstr(err->msg, "do not fit into the limit"))
+		return false;
+	snprintf(what, sizeof(what), "%s", err->msg);
+	last = strrchr(what, ':');
+	if (last)
+		*last = '\0';
+	return err_set(err, ERR_LIMIT,
+		       "%.200s: reading it takes more than %s; -max-memory raises that",
+		       last ? what : "the profile", unit_bytes(text, limit));
+}
+
 bool pprof_fetch(const struct pprof_sources *from, struct arena *a, struct pprof *ret,
 		 bool *ret_partly, struct str *messages, struct err *err)
 {
@@ -517,7 +535,7 @@ bool pprof_fetch(const struct pprof_sources *from, struct arena *a, struct pprof
 	    (from->n_bases && !grab(&f, from->bases, from->n_bases, "base", a, &base, err)) ||
 	    (from->n_bases &&
 	     !pprof_subtract(&p, &base, from->diff_base, from->normalize, a, &p, err)))
-		return false;
+		return limit_named(a->limit, err);
 	if (from->all_frames)
 		p.drop_frames = p.keep_frames = 0;
 	if (!pprof_symbolize(&p, from, &f.origins, messages, err))

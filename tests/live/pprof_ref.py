@@ -5,10 +5,12 @@ import os
 import pathlib
 import pickle
 import random
+import shutil
 import subprocess
 
 VERSION = "v0.0.0-20261016150608-1facf8f91b50"
 CACHE = pathlib.Path(os.environ.get("WHYRSS_PPROF_REF", "/tmp/whyrss-pprof-ref")) / VERSION
+DIFFER = pathlib.Path(__file__).resolve().parent / "pprofdiff"
 GENERATOR = pathlib.Path(__file__).resolve().parent / "pprofgen"
 ENV = dict(os.environ, TZ="Europe/Berlin", HOME="/nonexistent", PPROF_TMPDIR="/tmp", PPROF_BINARY_PATH="/nonexistent", BROWSER="true")
 
@@ -32,6 +34,22 @@ def binary():
     exe = CACHE / "pprof"
     if not exe.exists():
         go("build", "-o", str(exe) + ".new", "github.com/google/pprof", cwd=module())
+        os.rename(str(exe) + ".new", exe)
+    return exe
+
+
+def differ():
+    """pprofdiff: it calls the reference's inside, so it is built within a copy of its module."""
+    exe = CACHE / "pprofdiff"
+    if not exe.exists() or exe.stat().st_mtime < (DIFFER / "main.go").stat().st_mtime:
+        copy = CACHE / "src"
+        if not (copy / "go.mod").exists():
+            shutil.copytree(source(), copy, dirs_exist_ok=True)
+        for folder in (copy, *(p for p in copy.rglob("*") if p.is_dir())):
+            folder.chmod(0o755)
+        (copy / "pprofdiff").mkdir(exist_ok=True)
+        (copy / "pprofdiff" / "main.go").write_text((DIFFER / "main.go").read_text())
+        go("build", "-o", str(exe) + ".new", "./pprofdiff", cwd=copy)
         os.rename(str(exe) + ".new", exe)
     return exe
 
