@@ -235,6 +235,19 @@ static uint32_t collapse_tags(struct report *r, struct graph_tag **v, uint32_t n
 	return TAGS_SHOWN;
 }
 
+/* A tag's box and the edge that leads to it. */
+static void dot_tag(struct report *r, const struct graph_tag *t, const char *box, const char *from,
+		    int64_t w, bool dotted)
+{
+	const char *weight = report_value_text(r, w);
+
+	str_addf(r->out, "%s [label = \"%s\" id=\"%s\" fontsize=8 shape=box3d tooltip=\"%s\"]\n",
+		 box, lens_text(&r->l, t->name), box, weight);
+	str_addf(r->out,
+		 "%s -> %s [label=\" %s\" weight=100 tooltip=\"%s\" labeltooltip=\"%s\"%s]\n", from,
+		 box, weight, weight, weight, dotted ? " style=\"dotted\"" : "");
+}
+
 /* The numeric tags of a node that occur with the string tags `group`. */
 static bool dot_numbers(struct report *r, struct graph *g, uint32_t node, pstr group,
 			bool flat_tags, const char *source)
@@ -243,6 +256,7 @@ static bool dot_numbers(struct report *r, struct graph *g, uint32_t node, pstr g
 		ARENA_ARRAY(r->mem, struct graph_tag *, g->tag_at[node + 1] - g->tag_at[node] + 1);
 	uint32_t n = 0;
 	bool any = false;
+	char box[48];
 
 	for (uint32_t i = g->tag_at[node]; i < g->tag_at[node + 1]; i++)
 		if (g->tags.v[i].numeric && !g->tags.v[i].dead && g->tags.v[i].group == group)
@@ -251,21 +265,12 @@ static bool dot_numbers(struct report *r, struct graph *g, uint32_t node, pstr g
 	for (uint32_t i = 0; i < n; i++) {
 		bool flat = flat_tags || tag_flat(v[i]) == tag_cum(v[i]);
 		int64_t w = flat ? tag_flat(v[i]) : tag_cum(v[i]);
-		const char *weight;
 
 		if (!w)
 			continue;
 		any = true;
-		weight = report_value_text(r, w);
-		str_addf(r->out,
-			 "N%s_%u [label = \"%s\" id=\"N%s_%u\" fontsize=8 shape=box3d "
-			 "tooltip=\"%s\"]\n",
-			 source, i, lens_text(&r->l, v[i]->name), source, i, weight);
-		str_addf(r->out,
-			 "%s -> N%s_%u [label=\" %s\" weight=100 tooltip=\"%s\" "
-			 "labeltooltip=\"%s\"%s]\n",
-			 source, source, i, weight, weight, weight,
-			 flat ? "" : " style=\"dotted\"");
+		snprintf(box, sizeof(box), "N%s_%u", source, i);
+		dot_tag(r, v[i], box, source, w, !flat);
 	}
 	return any;
 }
@@ -278,7 +283,7 @@ static bool dot_tags(struct report *r, struct graph *g, uint32_t number)
 	struct graph_tag **v =
 		ARENA_ARRAY(r->mem, struct graph_tag *, g->tag_at[node + 1] - g->tag_at[node] + 1);
 	bool any = false, flat_tags;
-	char source[40];
+	char source[40], from[40];
 
 	for (uint32_t i = 0; i < at->n_out; i++)
 		live += !g->edges.v[g->out[at->out_at + i]].dead;
@@ -290,21 +295,13 @@ static bool dot_tags(struct report *r, struct graph *g, uint32_t number)
 	graph_tags_sort(&r->l, v, n, flat_tags);
 	for (uint32_t i = 0; i < MIN(n, TAGS_SHOWN); i++) {
 		int64_t w = flat_tags ? tag_flat(v[i]) : tag_cum(v[i]);
-		const char *weight;
 
 		if (!w)
 			continue;
 		any = true;
-		weight = report_value_text(r, w);
-		str_addf(r->out,
-			 "N%u_%u [label = \"%s\" id=\"N%u_%u\" fontsize=8 shape=box3d "
-			 "tooltip=\"%s\"]\n",
-			 number, i, lens_text(&r->l, v[i]->name), number, i, weight);
-		str_addf(r->out,
-			 "N%u -> N%u_%u [label=\" %s\" weight=100 tooltip=\"%s\" "
-			 "labeltooltip=\"%s\"]\n",
-			 number, number, i, weight, weight, weight);
+		snprintf(from, sizeof(from), "N%u", number);
 		snprintf(source, sizeof(source), "N%u_%u", number, i);
+		dot_tag(r, v[i], source, from, w, false);
 		dot_numbers(r, g, node, v[i]->name, flat_tags, source);
 	}
 	snprintf(source, sizeof(source), "N%u", number);

@@ -31,6 +31,20 @@ static const char *inline_label(const struct graph *g, const struct graph_node *
 	return !inlined ? "" : called ? " (partial-inline)" : " (inline)";
 }
 
+/* What a node's line begins with. */
+static void add_columns(struct report *r, int64_t flat, int64_t sum, int64_t cum)
+{
+	add_value(r, 10, flat);
+	str_add(r->out, " ");
+	measure_percent(r->out, flat, r->total);
+	str_add(r->out, " ");
+	measure_percent(r->out, sum, r->total);
+	str_add(r->out, " ");
+	add_value(r, 10, cum);
+	str_add(r->out, " ");
+	measure_percent(r->out, cum, r->total);
+}
+
 bool report_text(struct report *r)
 {
 	struct graph g;
@@ -45,15 +59,7 @@ bool report_text(struct report *r)
 		int64_t flat = node_flat(n), cum = node_cum(n);
 
 		sum = go_add(sum, flat);
-		add_value(r, 10, flat);
-		str_add(r->out, " ");
-		measure_percent(r->out, flat, r->total);
-		str_add(r->out, " ");
-		measure_percent(r->out, sum, r->total);
-		str_add(r->out, " ");
-		add_value(r, 10, cum);
-		str_add(r->out, " ");
-		measure_percent(r->out, cum, r->total);
+		add_columns(r, flat, sum, cum);
 		str_add(r->out, "  ");
 		str_add(r->out, node_name(&g, n));
 		str_add(r->out, inline_label(&g, n));
@@ -101,15 +107,7 @@ bool report_tree(struct report *r)
 		for (uint32_t i = 0; i < m; i++)
 			tree_edge(r, &g, edges[i], edges[i]->src, cum);
 		sum = go_add(sum, flat);
-		add_value(r, 10, flat);
-		str_add(r->out, " ");
-		measure_percent(r->out, flat, r->total);
-		str_add(r->out, " ");
-		measure_percent(r->out, sum, r->total);
-		str_add(r->out, " ");
-		add_value(r, 10, cum);
-		str_add(r->out, " ");
-		measure_percent(r->out, cum, r->total);
+		add_columns(r, flat, sum, cum);
 		str_add(r->out, "                | ");
 		str_add(r->out, name);
 		str_add(r->out, "\n");
