@@ -21,6 +21,7 @@
 #define FRAMES_MAX     48U
 #define THIN_PIECES    32U	    /* after one batch */
 #define READ_STEPS     400000000ULL /* of SQLite's machine, for one question to a file */
+#define TIME_MOST      INT64_C(4000000000000000000) /* ns; of such any two can be subtracted, twice */
 #define JSON_MAX       (4 << 20)
 
 enum statement { ADD_SAMPLE, ADD_CYCLE, ADD_LEDGER, ADD_SITE, ADD_STACK, N_STATEMENTS };
@@ -781,6 +782,8 @@ static bool read_info(struct recording *r, struct arena *a, struct recording_inf
 		known |= !strcmp(key, "schema") && !strcmp(text, RECORDING_SCHEMA);
 	}
 	sqlite3_finalize(st);
+	ret->began_unix_ns = MIN(MAX(ret->began_unix_ns, 0), TIME_MOST);
+	ret->ended_ns = MIN(MAX(ret->ended_ns, -1), TIME_MOST);
 	if (code != SQLITE_DONE)
 		return failed(r, "opening it", err);
 	if (!known)
@@ -843,6 +846,12 @@ void recording_close(struct recording *r)
 {
 	if (r)
 		dispose(r);
+}
+
+/* A time that a foreign file names may be anything. */
+static int64_t column_time(sqlite3_stmt *st, int at)
+{
+	return MIN(MAX(sqlite3_column_int64(st, at), 0), TIME_MOST);
 }
 
 static uint64_t column_u64(sqlite3_stmt *st, int at)
@@ -929,8 +938,8 @@ bool recording_samples(struct recording *r, int64_t from, int64_t to, uint32_t m
 	while ((code = sqlite3_step(st)) == SQLITE_ROW && v.n < max + 2) {
 		struct sample_row *row = VEC_PUSH(a, &v);
 
-		row->t_ns = sqlite3_column_int64(st, 0);
-		row->unix_ns = sqlite3_column_int64(st, 1);
+		row->t_ns = column_time(st, 0);
+		row->unix_ns = column_time(st, 1);
 		for (unsigned i = 0; i < N_METRICS; i++)
 			*metric_of(&row->s, &METRICS[i]) = column_u64(st, (int)i + 2);
 	}
@@ -959,8 +968,8 @@ bool recording_cycles(struct recording *r, int64_t from, int64_t to, uint32_t ma
 	while ((code = sqlite3_step(st)) == SQLITE_ROW && v.n < max + 2) {
 		struct cycle_row *row = VEC_PUSH(a, &v);
 
-		row->t_ns = sqlite3_column_int64(st, 0);
-		row->unix_ns = sqlite3_column_int64(st, 1);
+		row->t_ns = column_time(st, 0);
+		row->unix_ns = column_time(st, 1);
 		row->g.n = (uint64_t)sqlite3_column_int64(st, 2);
 		row->g.late = sqlite3_column_int(st, 3) != 0;
 		row->g.forced = sqlite3_column_type(st, 4) == SQLITE_NULL
@@ -1001,8 +1010,8 @@ bool recording_ledgers(struct recording *r, int64_t from, int64_t to, uint32_t m
 		const char *cause = (const char *)sqlite3_column_text(st, 11);
 
 		*row = (struct ledger_row){
-			.t_ns = sqlite3_column_int64(st, 0),
-			.unix_ns = sqlite3_column_int64(st, 1),
+			.t_ns = column_time(st, 0),
+			.unix_ns = column_time(st, 1),
 			.id = sqlite3_column_int64(st, 2),
 			.mark = (uint32_t)sqlite3_column_int(st, 3),
 			.has_json = sqlite3_column_int(st, 4) != 0,
@@ -1090,7 +1099,7 @@ bool recording_peak(struct recording *r, int64_t *ret_t_ns, bytes *ret_rss, stru
 	if (code == SQLITE_ROW) {
 		uint64_t rss = column_u64(st, 1);
 
-		*ret_t_ns = sqlite3_column_int64(st, 0);
+		*ret_t_ns = column_time(st, 0);
 		*ret_rss = rss == UNKNOWN ? 0 : rss;
 		code = SQLITE_DONE;
 	} else if (code == SQLITE_DONE) {

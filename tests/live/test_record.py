@@ -276,6 +276,18 @@ def test_foreign_files(tmp_path):
             q.execute(f"CREATE VIEW {name} AS WITH RECURSIVE r(t) AS (SELECT 1 UNION ALL SELECT t + 1 FROM r) SELECT t FROM r")
     code, _, err = whyrss(trick, check=False)
     assert code == 1 and err.count("\n") == 1
+    wild = tmp_path / "wild.db"       # numbers that no clock and no memory has
+    with Demo(build("nothing")) as d:
+        assert record(d.pid, wild, "--duration", "2s").wait(30) == 0
+    with sqlite3.connect(wild) as q:
+        for table, column, value in (("sample", "unix_ns", -2**63), ("ledger", "t", 2**63 - 1), ("ledger", "rss", -5), ("cycle", "t", -2**63),
+                                     ("ledger", "heap_live", 2**63 - 1), ("site", "inuse_space", -2**63), ("sample", "heap_live", -1)):
+            q.execute(f"UPDATE {table} SET {column} = ?", (value,))
+        q.execute("UPDATE stack SET frames = char(27) || '[31m' || id")
+        q.execute(f"UPDATE meta SET value = {-2**63} WHERE key = 'began_unix_ns'")
+    for words in ((wild,), (f"{wild}@start",), (f"{wild}@peak", "--json"), ("diff", f"{wild}@start", f"{wild}@end"), (f"{wild}@10:00",)):
+        code, out, err = whyrss(*words, check=False)
+        assert code in (0, 1, 2, 3) and "\x1b" not in out + err, (words, code, err)
     with Demo(build("nothing")) as d:
         code, _, err = whyrss("record", d.pid, "-o", foreign, "--duration", "1s", check=False)
     assert code == 2 and "exists already" in err
