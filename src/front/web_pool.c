@@ -544,7 +544,7 @@ static void run_job(struct pool *p, struct job *j)
 	if (a->status == 200 && !j->state && wanted) {
 		if (h && h->have)
 			kept_add(&h->kept, j->q->key, h->serial, a);
-		if (!h) {
+		if (!h && j->q->ask != ASK_SHELF) { /* that changes whenever somebody sends */
 			if (clock_now() - p->kept_at > FRESH_NS)
 				kept_clear(&p->kept, UINT64_MAX);
 			if (!p->kept)
