@@ -119,7 +119,7 @@ static inline bool wire_next(struct wire *w, struct wire_field *f)
 	f->number = key >> 3;
 	f->type = (unsigned)(key & 7);
 	f->v = 0;
-	f->d = NULL;
+	f->d = at.at;
 	f->n = 0;
 	switch (f->type) {
 	case WIRE_VARINT:
