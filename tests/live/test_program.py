@@ -87,13 +87,3 @@ def test_what_if():
     assert 1.2 < got["then"]["heap_peak"] / got["now"]["heap_peak"] < 1.8
     assert 0.3 < got["then"]["gc_per_s"] / got["now"]["gc_per_s"] < 0.8
     assert "GOGC" in advice["advice"]["environment"] and advice["then"]["rss"] <= 400 << 20
-
-
-@pytest.mark.full
-def test_what_if_table():
-    """Four programs under twelve settings for real: median error at most 10 %, worst 25 %, of heap peak and cycle rate."""
-    import whatif
-    rows = whatif.measure("local", whatif.MODES, whatif.SETTINGS, 14)
-    for key in ("heap_peak", "gc_per_s"):
-        median, worst = whatif.errors(rows, key)
-        assert median <= 0.10 and worst <= 0.25, (key, median, worst)
