@@ -40,7 +40,7 @@ complete -c whyrss -l advise -d 'search for the setting with the fewest GC cycle
 complete -c whyrss -l under -x -d 'the limit for --advise (of a recording by default its container'\''s)'
 complete -c whyrss -l every -x -d 'a ledger this often, if 1 % of a core is enough for it (default 1s)'
 complete -c whyrss -l max-size -x -d 'the file never gets larger: older data is thinned (default 256MiB)'
-complete -c whyrss -l duration -s d -x -d 'watch for this long: 10s, 5m, 2h (default: until it ends, or Ctrl-C)'
+complete -c whyrss -l duration -s d -x -d 'watch for this long: 10s, 5m, 2h (default: until it ends, or Ctrl-C; what-if: 10 to 30 s)'
 complete -c whyrss -l hz -x -d 'samples a second, up to 1000 (default 10); GC cycles are found whatever it is'
 complete -c whyrss -l output -s o -x -d 'write to FILE (default: standard output; of record PROGRAM-PID.db, of capture and watch PROGRAM-PID-TIME.whyrss)'
 complete -c whyrss -l stacks -d 'also keep the stacks of parked goroutines, which hold values of the program'\''s variables; without it no unwinding later'

@@ -153,7 +153,7 @@ static bool put_file(const struct report_file *f, const struct view *v, const st
 	if (!f->path && to->terminal)
 		return err_set(err, ERR_USAGE,
 			       "%s: the answer is not for a terminal; give -o FILE%s", v->name,
-			       v->run ? ", or --debug 1 for text" : "");
+			       v->run ? " (`whyrss FILE` shows it), or --debug 1 for text" : "");
 	if (!f->path) {
 		str_addn(out, f->data, f->n);
 		return true;

@@ -1,11 +1,13 @@
 /*
  * `whyrss what-if`: watches a process, or takes a recording, and asks the simulation of series/. A
- * process is watched for --duration or five cycles, whichever is later, 30 s at most.
+ * process is watched for --duration, else until five cycles have passed, for 10 to 30 s.
  */
 #include "front/watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/unit.h"
 #include "front/replay.h"
@@ -47,10 +49,14 @@ static bool watch_process(const struct source_word *word, const struct options *
 		return false;
 	if (wo.duration)
 		c.least = wo.duration;
-	wo.duration = MAX(c.least, WATCH_MAX);
+	else
+		wo.duration = WATCH_MAX;
 	wo.hz = 20;
 	if (!watch_open_word(word, &wo, &w, err))
 		return false;
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "watching it for up to %lld s …\n",
+			(long long)(wo.duration / SECOND));
 	while (watch_step(&w, -1, 0, take, &c, &end))
 		;
 	*ret = (struct whatif_input){.go_minor = sampler_minor(w.sampler),

@@ -84,13 +84,15 @@ void cause_fragmentation(struct study *t, struct finding *f)
 			       cause_bytes(t, sparse));
 	if (sum[0].key > 0)
 		f->clause = arena_printf(t->a,
-					 "objects of %u bytes keep most of the spans, %d %% full, "
+					 "%s of them in spans for objects of %u bytes, %d %% full, "
 					 "and Go does not move objects",
-					 GO_CLASS_SIZE[sum[0].class],
+					 cause_bytes(t, sum[0].holes), GO_CLASS_SIZE[sum[0].class],
 					 cause_percent((double)sum[0].taken, (double)sum[0].slots));
 	cause_action(t, f, (int64_t)MIN(sparse, holes),
-		     "copy what survived the spike into new objects\ta copy: %s are live; rebuild "
-		     "the map, list or cache that holds them, so that whole spans get free",
+		     "copy what survived the spike into new objects; whose: "
+		     "`whyrss profile --kind fragmentation`\ta copy: %s are live; "
+		     "rebuild the map, "
+		     "list or cache that holds them, so that whole spans get free",
 		     cause_bytes(t, t->l->line[LINE_HEAP_LIVE].bytes));
 	cause_action(t, f, 0, "see how full the spans are: `whyrss spans`\tnothing");
 	cause_action(t, f, 0,

@@ -5,14 +5,17 @@ import sys
 from demos import Demo, build
 
 
+HOURS = 4  # a terminal that was left must not keep it for ever
+
+
 def main():
     print("building and starting demo/tour, a program with five reasons to be bigger than its profile …", file=sys.stderr)
-    with Demo(build("tour")) as d:
+    with Demo(build("tour"), ["-life", f"{HOURS}h"]) as d:
         argv = [sys.argv[1], str(d.pid)]
         print(f"$ {' '.join(argv)}\n", flush=True)
         code = subprocess.run(argv, check=False).returncode
         if sys.stdin.isatty() and sys.stdout.isatty():
-            print(f"\nIt runs on as {d.pid}: try the commands above in another terminal, or open the page. Enter ends both.", flush=True)
+            print(f"\nIt runs on as {d.pid}, for {HOURS} hours at most: try the commands above in another terminal, or open the page. Enter ends both.", flush=True)
             page = subprocess.Popen([sys.argv[1], "serve", str(d.pid)], stdin=subprocess.DEVNULL)
             sys.stdin.readline()
             page.terminate()

@@ -1008,8 +1008,8 @@ static void the_contract_s_causes_are_there(void **state)
 /* Whether a "`whyrss WORD" of the text names what there is: a view, or PID. */
 static bool names_a_view(const char *at)
 {
-	static const char *const VIEWS[] = {"ledger", "memstats",  "spans", "goroutines",
-					    "maps",   "processes", "help",  "PID"};
+	static const char *const VIEWS[] = {"ledger",	 "memstats", "spans", "goroutines", "maps",
+					    "processes", "profile",  "help",  "PID"};
 	size_t n = strspn(at, "abcdefghijklmnopqrstuvwxyzPID-");
 
 	for (size_t i = 0; i < ARRAY_LEN(VIEWS); i++)
