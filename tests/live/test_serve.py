@@ -226,7 +226,9 @@ def test_the_real_one_answers_alike(server, real):
     still = ["Lookups", "NextGC", "LastGC", "PauseNs", "PauseEnd", "NumGC", "NumForcedGC", "DebugGC"]
     if a["NumGC"] == b["NumGC"]:
         assert {k: a[k] for k in still} == {k: b[k] for k in still}
-    assert abs(int(a["Alloc"]) - int(b["Alloc"])) < 4 << 20 and abs(int(a["MaxRSS"]) - int(b["MaxRSS"])) < 32 << 20
+    assert abs(int(a["Alloc"]) - int(b["Alloc"])) < 4 << 20
+    # getrusage keeps what the process had been before exec, this pytest's size: ours is that of the program, VmHWM.
+    assert 4 << 20 < int(a["MaxRSS"]) < int(b["MaxRSS"]) + (4 << 20)
 
 
 def test_symbol(server, demo):
