@@ -238,22 +238,10 @@ void capture_report(const struct captured *c, struct arena *a, struct report *re
 bool capture_say(const struct captured *c, const struct options *o, const struct outlet *to,
 		 struct arena *a)
 {
-	struct str out = {0};
 	struct report r;
-	bool ok;
 
 	capture_report(c, a, &r);
-	if (option_set(o, OPT_JSON)) {
-		render_json(&out, &r.json, to->terminal);
-		str_add(&out, "\n");
-	} else {
-		struct text_style style = style_choose(to, o);
-
-		render_text(&out, &r, &style);
-	}
-	ok = put_out(&out) || errno == EPIPE;
-	str_free(&out);
-	return ok;
+	return put_report(&r, o, to) || errno == EPIPE;
 }
 
 enum exit_code capture_run(const struct request *q, const struct outlet *to, struct str *messages)

@@ -143,7 +143,6 @@ static enum exit_code print_table(const struct request *q, const struct outlet *
 	CLEANUP(arena_free) struct arena a = {0};
 	struct top_rows t = {0};
 	struct err err = {0};
-	struct str out = {0};
 	struct report r;
 	uint32_t unread = 0;
 
@@ -160,16 +159,7 @@ static enum exit_code print_table(const struct request *q, const struct outlet *
 		unread += !t.v[i].read;
 	}
 	top_report(&t, &a, &r);
-	if (option_set(&q->options, OPT_JSON)) {
-		render_json(&out, &r.json, to->terminal);
-		str_add(&out, "\n");
-	} else {
-		struct text_style style = style_choose(to, &q->options);
-
-		render_text(&out, &r, &style);
-	}
-	put_out(&out);
-	str_free(&out);
+	put_report(&r, &q->options, to);
 	top_free(&t);
 	return n_pids && unread ? EXIT_PARTIAL : EXIT_ANSWERED;
 failed:

@@ -146,6 +146,26 @@ bool put_out(struct str *s)
 	return put(STDOUT_FILENO, s);
 }
 
+bool put_report(const struct report *r, const struct options *o, const struct outlet *to)
+{
+	struct str out = {0};
+	bool ok;
+
+	if (option_set(o, OPT_JSON)) {
+		render_json(&out, &r->json, to->terminal);
+		str_add(&out, "\n");
+	} else {
+		struct text_style style = style_choose(to, o);
+
+		render_text(&out, r, &style);
+	}
+	ok = put_out(&out);
+	int why = errno;
+	str_free(&out);
+	errno = why; /* not every free() keeps it */
+	return ok;
+}
+
 void put_err(struct str *messages)
 {
 	if (!put(STDERR_FILENO, messages))

@@ -66,6 +66,9 @@ bool watch_options_take(const struct options *o, struct watch_options *ret, stru
 /** Writes all of it and empties it; false: nobody reads any more, or the disk is full (errno). */
 bool put_out(struct str *s);
 
+/** Writes an answer now, as --json or as text; false as put_out. */
+bool put_report(const struct report *r, const struct options *o, const struct outlet *to);
+
 /** Writes messages to stderr now and empties them. */
 void put_err(struct str *messages);
 

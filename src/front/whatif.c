@@ -142,7 +142,6 @@ enum exit_code whatif_run_command(const struct request *q, const struct outlet *
 	struct err err = {0};
 	struct whatif w;
 	struct report r;
-	struct str out = {0};
 	bytes limit = UNKNOWN;
 	bool ok;
 
@@ -182,16 +181,7 @@ enum exit_code whatif_run_command(const struct request *q, const struct outlet *
 	if (!ok)
 		goto failed;
 	whatif_report(&w, q->words[0], option_set(o, OPT_ADVISE), limit, &a, &r);
-	if (option_set(o, OPT_JSON)) {
-		render_json(&out, &r.json, to->terminal);
-		str_add(&out, "\n");
-	} else {
-		struct text_style style = style_choose(to, o);
-
-		render_text(&out, &r, &style);
-	}
-	put_out(&out);
-	str_free(&out);
+	put_report(&r, o, to);
 	if (replay.rec)
 		replay_close(&replay);
 	return EXIT_ANSWERED;

@@ -2,25 +2,9 @@
  */
 #include "fuzz.h"
 #include "image/pclntab.h"
+#include "pcln_memory.h"
 
-#define BASE 0x500000U
 #define TEXT 0x401000U
-
-struct memory {
-	const uint8_t *b;
-	size_t n;
-};
-
-static size_t read_memory(void *ctx, taddr at, void *dst, size_t n)
-{
-	const struct memory *m = ctx;
-
-	if (at < BASE || at - BASE >= m->n)
-		return 0;
-	n = MIN(n, m->n - (at - BASE));
-	memcpy(dst, m->b + (at - BASE), n);
-	return n;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
